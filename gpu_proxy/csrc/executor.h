@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The executor: takes records from the ring in their order of publication, checks them, and runs those
+ * whose row is FAST over driver function addresses. Everything else is handed to Python, one record at a
+ * time. It never blocks in the driver: what may block starts in order and finishes by polling.
+ *
+ * Threads: vx_run belongs to the worker's main thread. Helper lanes (Python threads) may call vx_answer,
+ * vx_late, the object and the range functions at any time; those take the executor's lock.
+ */
+#ifndef VX_EXECUTOR_H
+#define VX_EXECUTOR_H
+
+#include <pthread.h>
+#include <stdint.h>
+
+#include "call.h"
+#include "codec.h"
+#include "idm.h"
+#include "ring.h"
+
+enum {
+    VX_CALLS = 0x1000,          /* call numbers */
+    VX_PENDING_MAX = 8192,      /* operations that are waited for by polling */
+    VX_LATE_THREADS = 4096,     /* threads whose late errors are told apart */
+    VX_THREAD_STREAMS = 4096,   /* per-thread default streams of one session */
+    VX_CALLBACKS = 1024,        /* host functions that were announced and not yet acknowledged */
+    VX_CONTEXTS = 64,           /* contexts of one session that have pooled events */
+    VX_TEXT = 256,
+};
+
+/* Results of vx_run. */
+enum vx_outcome { VX_PYTHON = 1, VX_STOPPED = 2, VX_MALFORMED = 3 };
+
+/* CUresult values that this file decides about itself. */
+enum vx_status {
+    VX_SUCCESS = 0, VX_INVALID_VALUE = 1, VX_OUT_OF_MEMORY = 2, VX_INVALID_CONTEXT = 201,
+    VX_INVALID_HANDLE = 400, VX_NOT_READY = 600, VX_CAPTURE_UNSUPPORTED = 900, VX_NOT_SUPPORTED = 801,
+};
+
+typedef int (*vx_function)();
+
+struct vx_object {
+    uint64_t handle;            /* 0: free */
+    uint64_t object;            /* the driver's own */
+    uint64_t context;           /* handle of the context that it dies with, or 0 */
+    uint64_t parent;            /* handle of the module or library that it dies with, or 0 */
+    uint32_t generation;        /* of the last handle with this index */
+    uint32_t capturing;         /* streams: a capture is active */
+};
+
+struct vx_range {
+    uint64_t base, bytes;
+    uint32_t is_host, reserved;
+};
+
+struct vx_pending {
+    uint8_t kind;               /* enum vx_pending_kind */
+    uint16_t slot;
+    uint32_t sequence, bytes, chunk, event_count;
+    uint64_t context;           /* driver object */
+    uint64_t callback;
+    void **events;              /* event_count of them, or &one */
+    void *one;
+};
+
+struct vx_event_pool {
+    uint64_t context;           /* driver object; 0: unused */
+    uint32_t count, capacity;
+    void **events;
+};
+
+struct vx_thread_stream {
+    uint64_t context;           /* driver object */
+    uint32_t thread;
+    void *stream;
+};
+
+struct vx_late_error {
+    uint32_t thread;
+    int32_t status;
+};
+
+/* Driver functions that the executor needs for itself, by their names without suffix. */
+struct vx_driver {
+    vx_function ctx_set_current, event_create, event_record, event_query, event_destroy, stream_create,
+        memcpy_htod_async, memcpy_dtoh_async, memcpy_async, launch_kernel_ex, stream_wait_value32;
+};
+
+struct vx {
+    void *region;
+    struct idm_back *back;
+    struct idm_consumer consumer;
+    struct idm_counters *counters;
+    int request_doorbell;
+    const int *slot_doorbells;
+    int use_c;
+    volatile int stop;
+
+    vx_function functions[VX_CALLS];
+    struct vx_driver driver;
+    uint64_t current;           /* driver object of the current context of the main thread */
+
+    pthread_mutex_t lock;       /* objects, ranges, late errors */
+    struct vx_object *objects;
+    uint32_t object_capacity, object_top, object_count;
+    struct vx_range *ranges;
+    size_t range_count, range_capacity;
+    struct vx_late_error late[VX_LATE_THREADS];
+
+    struct vx_pending pending[VX_PENDING_MAX];
+    uint32_t pending_count;
+    struct vx_event_pool pools[VX_CONTEXTS];
+    struct vx_thread_stream thread_streams[VX_THREAD_STREAMS];
+    uint32_t thread_stream_count;
+
+    uint64_t due[VX_CALLBACKS];
+    int32_t due_status[VX_CALLBACKS];
+    uint32_t due_first, due_count;
+    uint32_t callbacks_open;
+    int waiter_slot;            /* slot of a vgpuCallbackWait that has no answer yet, or -1 */
+    uint32_t waiter_sequence;
+    volatile uint32_t *flags;   /* VX_CALLBACKS words that the driver can wait on */
+    uint64_t flags_device;
+
+    const struct idm_call *call; /* the record that vx_run handed to Python */
+    char reason[VX_TEXT];       /* why the session is malformed */
+    union {
+        struct idm_record record;
+        uint8_t bytes[IDM_RECORD_MAX];
+    } request;
+    uint8_t results[IDM_CHUNK_BYTES];
+};
+
+struct vx *vx_open(void *region, struct idm_counters *counters, int request_doorbell,
+                   const int *slot_doorbells, uint32_t max_objects, int use_c);
+int vx_run(struct vx *x);
+void vx_stop(struct vx *x);
+void vx_set_function(struct vx *x, uint32_t number, uint64_t address);
+/* Sets one member of struct vx_driver by its position; used once at start. */
+int vx_set_driver(struct vx *x, uint32_t index, uint64_t address);
+void vx_set_flags(struct vx *x, uint64_t host, uint64_t device);
+
+/* Make the context behind `handle` current for the main thread. A CUresult. */
+int vx_set_context(struct vx *x, uint64_t handle);
+/* The main thread's current context was changed behind the executor's back, or no longer exists. */
+void vx_forget_context(struct vx *x);
+
+/* Results go to the slot, or to the reply chunk when there is one. */
+void vx_answer(struct vx *x, uint32_t slot, uint32_t sequence, uint32_t reply, int32_t status,
+               const void *data, uint32_t bytes);
+/* Keep an error of a posted call for its thread; publishes sticky ones. */
+void vx_late(struct vx *x, uint32_t thread, int32_t status);
+int32_t vx_take_late(struct vx *x, uint32_t thread);
+void vx_note_status(struct vx *x, int32_t status);
+
+/* Objects. Negative results are -errno: -EPROTO for a handle that the front end may not choose. */
+int vx_install(struct vx *x, uint64_t handle, unsigned kind, uint64_t object, uint64_t context,
+               uint64_t parent);
+int vx_lookup(struct vx *x, uint64_t handle, unsigned kind, uint64_t *object);
+int vx_drop(struct vx *x, uint64_t handle);
+/* Drop everything that dies with `handle`; the number of objects dropped. */
+uint32_t vx_drop_dependents(struct vx *x, uint64_t handle);
+int vx_set_capturing(struct vx *x, uint64_t handle, uint32_t capturing);
+/* The stream that a parameter word means for this thread. A CUresult. */
+int vx_stream(struct vx *x, uint64_t word, uint32_t thread, uint32_t flags, uint64_t *stream);
+void vx_forget_pools(struct vx *x, uint64_t context_object);
+
+/* Allocations of the session. */
+int vx_range_add(struct vx *x, uint64_t base, uint64_t bytes, uint32_t is_host);
+int vx_range_remove(struct vx *x, uint64_t base, uint64_t *bytes);
+/* 1 when [base, base + bytes) lies inside one allocation; bytes may be 0. */
+int vx_range_covers(struct vx *x, uint64_t base, uint64_t bytes);
+/* The allocation around an address: its base, or 0. */
+uint64_t vx_range_find(struct vx *x, uint64_t address, uint64_t *bytes, uint32_t *is_host);
+
+/* Waiting by polling. Each records an event on the stream in order. A CUresult. */
+int vx_wait_stream(struct vx *x, uint64_t stream, uint32_t slot, uint32_t sequence, uint32_t bytes);
+int vx_wait_context(struct vx *x, uint64_t context_handle, uint32_t slot, uint32_t sequence);
+int vx_wait_event(struct vx *x, uint64_t event, uint32_t slot, uint32_t sequence);
+int vx_release_chunk_after(struct vx *x, uint64_t stream, uint32_t chunk);
+int vx_callback(struct vx *x, uint64_t stream, uint64_t callback);
+void vx_callback_wait(struct vx *x, uint32_t slot, uint32_t sequence);
+void vx_callback_done(struct vx *x, uint64_t callback);
+int vx_poll_pending(struct vx *x); /* the number of operations that finished */
+int vx_add_pending(struct vx *x, struct vx_pending *pending);
+void vx_release_chunk(struct vx *x, uint32_t chunk);
+void vx_release_events(struct vx *x, struct vx_pending *pending);
+int vx_take_event(struct vx *x, void **event);
+
+/* One record that the C executor runs; the answer or late error included. */
+void vx_execute(struct vx *x);
+int vx_can_execute(const struct vx *x, const struct idm_call *call);
+
+#endif

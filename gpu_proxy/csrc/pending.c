@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the executor waits for: an event is recorded in order, and polled until it has happened. Then a
+ * slot is answered, a staging chunk freed, or a host function announced to the application.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "executor.h"
+
+enum vx_pending_kind { PENDING_ANSWER, PENDING_CHUNK, PENDING_CALLBACK, PENDING_EVENT };
+
+enum { EVENT_DISABLE_TIMING = 2, WAIT_VALUE_GEQ = 0 };
+
+static struct vx_event_pool *pool_of(struct vx *x, uint64_t context)
+{
+    struct vx_event_pool *unused = NULL;
+
+    for (int i = 0; i < VX_CONTEXTS; i++) {
+        if (x->pools[i].context == context)
+            return &x->pools[i];
+        if (!unused && x->pools[i].context == 0)
+            unused = &x->pools[i];
+    }
+    if (unused)
+        unused->context = context;
+    return unused;
+}
+
+int vx_take_event(struct vx *x, void **event)
+{
+    struct vx_event_pool *pool = pool_of(x, x->current);
+
+    if (pool && pool->count) {
+        *event = pool->events[--pool->count];
+        return VX_SUCCESS;
+    }
+    return x->driver.event_create(event, EVENT_DISABLE_TIMING);
+}
+
+static void give_event(struct vx *x, uint64_t context, void *event)
+{
+    struct vx_event_pool *pool = pool_of(x, context);
+
+    if (pool && pool->count == pool->capacity) {
+        uint32_t capacity = pool->capacity ? 2 * pool->capacity : 64;
+        void **grown = realloc(pool->events, capacity * sizeof *grown);
+        if (grown) {
+            pool->events = grown;
+            pool->capacity = capacity;
+        }
+    }
+    if (pool && pool->count < pool->capacity)
+        pool->events[pool->count++] = event;
+    else
+        x->driver.event_destroy(event);
+}
+
+/* The context is gone, and with it its events. */
+void vx_forget_pools(struct vx *x, uint64_t context)
+{
+    for (int i = 0; i < VX_CONTEXTS; i++)
+        if (x->pools[i].context == context) {
+            free(x->pools[i].events);
+            memset(&x->pools[i], 0, sizeof x->pools[i]);
+        }
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < x->thread_stream_count; i++)
+        if (x->thread_streams[i].context != context)
+            x->thread_streams[kept++] = x->thread_streams[i];
+    x->thread_stream_count = kept;
+}
+
+void vx_release_events(struct vx *x, struct vx_pending *pending)
+{
+    if (pending->kind != PENDING_EVENT)
+        for (uint32_t i = 0; i < pending->event_count; i++)
+            give_event(x, pending->context, pending->events ? pending->events[i] : pending->one);
+    free(pending->events);
+    pending->events = NULL;
+}
+
+int vx_add_pending(struct vx *x, struct vx_pending *pending)
+{
+    if (x->pending_count == VX_PENDING_MAX)
+        return VX_OUT_OF_MEMORY;
+    x->pending[x->pending_count++] = *pending;
+    return VX_SUCCESS;
+}
+
+/* Record a pooled event on `stream` and wait for it under `pending`. */
+static int wait_for(struct vx *x, uint64_t stream, struct vx_pending *pending)
+{
+    int status = vx_take_event(x, &pending->one);
+
+    pending->context = x->current;
+    pending->event_count = 1;
+    if (status == VX_SUCCESS)
+        status = x->driver.event_record(pending->one, stream);
+    if (status == VX_SUCCESS)
+        status = vx_add_pending(x, pending);
+    if (status != VX_SUCCESS && pending->one)
+        give_event(x, x->current, pending->one);
+    return status;
+}
+
+int vx_wait_stream(struct vx *x, uint64_t stream, uint32_t slot, uint32_t sequence, uint32_t bytes)
+{
+    struct vx_pending pending = {.kind = PENDING_ANSWER, .slot = (uint16_t)slot, .sequence = sequence,
+                                 .bytes = bytes};
+    return wait_for(x, stream, &pending);
+}
+
+int vx_wait_event(struct vx *x, uint64_t event, uint32_t slot, uint32_t sequence)
+{
+    struct vx_pending pending = {.kind = PENDING_EVENT, .slot = (uint16_t)slot, .sequence = sequence,
+                                 .event_count = 1, .one = (void *)(uintptr_t)event,
+                                 .context = x->current};
+    return vx_add_pending(x, &pending);
+}
+
+int vx_release_chunk_after(struct vx *x, uint64_t stream, uint32_t chunk)
+{
+    struct vx_pending pending = {.kind = PENDING_CHUNK, .chunk = chunk};
+    return wait_for(x, stream, &pending);
+}
+
+/* Streams of a context that a context-wide wait must include, the legacy one first. */
+static uint32_t context_streams(struct vx *x, uint64_t handle, uint64_t *streams, uint32_t limit)
+{
+    uint32_t count = 0;
+
+    streams[count++] = 0;
+    pthread_mutex_lock(&x->lock);
+    for (uint32_t i = 0; i < x->object_top && count < limit; i++) {
+        const struct vx_object *entry = &x->objects[i];
+        if (entry->handle && IDM_HANDLE_KIND(entry->handle) == 2 && entry->context == handle &&
+            !entry->capturing)
+            streams[count++] = entry->object;
+    }
+    pthread_mutex_unlock(&x->lock);
+    for (uint32_t i = 0; i < x->thread_stream_count && count < limit; i++)
+        if (x->thread_streams[i].context == x->current)
+            streams[count++] = (uint64_t)(uintptr_t)x->thread_streams[i].stream;
+    return count;
+}
+
+int vx_wait_context(struct vx *x, uint64_t handle, uint32_t slot, uint32_t sequence)
+{
+    uint32_t limit = x->object_count + x->thread_stream_count + 1;
+    uint64_t *streams = calloc(limit, sizeof *streams);
+    struct vx_pending pending = {.kind = PENDING_ANSWER, .slot = (uint16_t)slot, .sequence = sequence,
+                                 .context = x->current, .events = calloc(limit, sizeof(void *))};
+    int status = streams && pending.events ? VX_SUCCESS : VX_OUT_OF_MEMORY;
+    uint32_t count = status == VX_SUCCESS ? context_streams(x, handle, streams, limit) : 0;
+
+    for (uint32_t i = 0; i < count && status == VX_SUCCESS; i++) {
+        status = vx_take_event(x, &pending.events[i]);
+        if (status == VX_SUCCESS) {
+            pending.event_count++;
+            status = x->driver.event_record(pending.events[i], streams[i]);
+        }
+    }
+    free(streams);
+    if (status == VX_SUCCESS)
+        status = vx_add_pending(x, &pending);
+    if (status != VX_SUCCESS)
+        vx_release_events(x, &pending);
+    return status;
+}
+
+void vx_release_chunk(struct vx *x, uint32_t chunk)
+{
+    atomic_fetch_add_explicit(&x->back->chunk_done[chunk], 1, memory_order_release);
+}
+
+/* A callback is due: hand it to the waiting thread, or keep it until one waits. */
+static void announce(struct vx *x, uint64_t callback, int32_t status)
+{
+    uint64_t results[2] = {callback, (uint64_t)(uint32_t)status};
+
+    if (x->waiter_slot >= 0) {
+        uint32_t slot = (uint32_t)x->waiter_slot;
+        x->waiter_slot = -1;
+        vx_answer(x, slot, x->waiter_sequence, 0, 0, results, sizeof results);
+        return;
+    }
+    uint32_t at = (x->due_first + x->due_count++) % VX_CALLBACKS;
+    x->due[at] = callback;
+    x->due_status[at] = status;
+}
+
+int vx_callback(struct vx *x, uint64_t stream, uint64_t callback)
+{
+    struct vx_pending pending = {.kind = PENDING_CALLBACK, .callback = callback};
+
+    if (x->callbacks_open == VX_CALLBACKS || !x->flags)
+        return VX_OUT_OF_MEMORY;
+    int status = wait_for(x, stream, &pending);
+    if (status != VX_SUCCESS)
+        return status;
+    x->callbacks_open++;
+    uint32_t word = (uint32_t)(callback % VX_CALLBACKS);
+    return x->driver.stream_wait_value32(stream, x->flags_device + 4u * word, (uint32_t)callback,
+                                         WAIT_VALUE_GEQ);
+}
+
+void vx_callback_wait(struct vx *x, uint32_t slot, uint32_t sequence)
+{
+    x->waiter_slot = (int)slot;
+    x->waiter_sequence = sequence;
+    if (x->due_count) {
+        uint32_t at = x->due_first;
+        x->due_first = (x->due_first + 1) % VX_CALLBACKS;
+        x->due_count--;
+        announce(x, x->due[at], x->due_status[at]);
+    }
+}
+
+void vx_callback_done(struct vx *x, uint64_t callback)
+{
+    if (x->callbacks_open && x->flags) {
+        x->callbacks_open--;
+        x->flags[callback % VX_CALLBACKS] = (uint32_t)callback;
+    }
+}
+
+static int poll_one(struct vx *x, struct vx_pending *pending)
+{
+    while (pending->event_count) {
+        void *event = pending->events ? pending->events[pending->event_count - 1] : pending->one;
+        int status = x->driver.event_query(event);
+        if (status != VX_SUCCESS)
+            return status;
+        if (pending->kind != PENDING_EVENT)
+            give_event(x, pending->context, event);
+        pending->event_count--;
+    }
+    return VX_SUCCESS;
+}
+
+static void finish(struct vx *x, struct vx_pending *pending, int status)
+{
+    vx_note_status(x, status);
+    vx_release_events(x, pending);
+    if (pending->kind == PENDING_CHUNK)
+        vx_release_chunk(x, pending->chunk);
+    else if (pending->kind == PENDING_CALLBACK)
+        announce(x, pending->callback, status);
+    else
+        vx_answer(x, pending->slot, pending->sequence, 0, status, NULL,
+                  status == VX_SUCCESS ? pending->bytes : 0);
+}
+
+int vx_poll_pending(struct vx *x)
+{
+    uint32_t kept = 0, count = x->pending_count;
+
+    /* Finishing one may add others at the end (never before `count`), so those move down afterwards. */
+    for (uint32_t i = 0; i < count; i++) {
+        struct vx_pending pending = x->pending[i];
+        int status = poll_one(x, &pending);
+        if (status == VX_NOT_READY)
+            x->pending[kept++] = pending;
+        else
+            finish(x, &pending, status);
+    }
+    memmove(&x->pending[kept], &x->pending[count], (x->pending_count - count) * sizeof *x->pending);
+    x->pending_count -= count - kept;
+    return (int)(count - kept);
+}

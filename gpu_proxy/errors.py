@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every error of the back end.
+
+    GpuProxyError
+    ├── ConfigError            the configuration file or the command line is wrong
+    ├── StartError             the daemon cannot start
+    │   ├── DriverMissing      there is no CUDA driver, or it does not work
+    │   ├── AlreadyRunning     another daemon owns the runtime directory
+    │   └── SocketError        a zone's socket cannot be made
+    ├── Refused                a front end gets no session; carries the reason that it is told
+    ├── QuotaExceeded          the zone's ledger has no room
+    ├── WorkerProtocolError    a worker said something that it may not say
+    ├── WorkerFailed           a worker could not be started, or ended before it was ready
+    ├── ZygoteError            the zygote is gone or does not answer
+    ├── SandboxError           the kernel refused a part of the sandbox
+    └── CountersError          the counters' segment is missing or not ours
+"""
+
+from __future__ import annotations
+
+
+class GpuProxyError(Exception):
+    """Base of all errors of this package; its text is one line for a person."""
+
+
+class ConfigError(GpuProxyError):
+    """Names the file, the line and the key."""
+
+
+class StartError(GpuProxyError):
+    """The daemon cannot start."""
+
+
+class DriverMissing(StartError):
+    """There is no CUDA driver, or it does not work."""
+
+
+class AlreadyRunning(StartError):
+    """Another daemon owns the runtime directory."""
+
+
+class SocketError(StartError):
+    """A zone's socket cannot be made."""
+
+
+class Refused(GpuProxyError):
+    """A front end gets no session."""
+
+    def __init__(self, reason: int, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
+
+
+class QuotaExceeded(GpuProxyError):
+    """The zone's ledger has no room for what was asked."""
+
+    def __init__(self, kind: str, asked: int, used: int, limit: int) -> None:
+        super().__init__(f"{kind}: {asked} asked, {used} of {limit} used")
+        self.kind = kind
+
+
+class WorkerProtocolError(GpuProxyError):
+    """A worker said something that it may not say."""
+
+
+class WorkerFailed(GpuProxyError):
+    """A worker could not be started, or ended before it was ready."""
+
+
+class ZygoteError(GpuProxyError):
+    """The zygote is gone or does not answer."""
+
+
+class SandboxError(GpuProxyError):
+    """The kernel refused a part of the sandbox."""
+
+
+class CountersError(GpuProxyError):
+    """The counters' segment is missing or not ours."""

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who calls whom: which kernels need fibers, how much local memory a thread needs, which functions are reachable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from gpu_proxy.softgpu.ptx.ast import Function, Group, Imm, Instr, Masked, Module, Operand, Sym, Vec
+
+_SYNC = frozenset({"bar", "barrier", "shfl", "vote", "match", "redux", "activemask", "elect", "nanosleep"})
+_WARP_TENSOR = frozenset({"mma", "ldmatrix", "stmatrix", "movmatrix", "wmma"})
+RECURSION_BYTES = 64 * 1024
+
+
+def _symbols(operands: Iterable[Operand]) -> Iterable[str]:
+    for operand in operands:
+        if isinstance(operand, Sym):
+            yield operand.name
+        elif isinstance(operand, (Vec, Group)):
+            yield from _symbols(operand.items)
+
+
+class CallGraph:
+    """Facts about calls in one module."""
+
+    def __init__(self, module: Module) -> None:
+        self.module = module
+        self.calls: dict[str, set[str]] = {}
+        self.indirect: set[str] = set()
+        self.address_taken: list[str] = []
+        self.uses: dict[str, set[str]] = {}
+        taken: dict[str, None] = {}
+        for variable in module.variables.values():
+            for item in variable.init or ():
+                symbol = item.symbol if isinstance(item, Masked) else item
+                if not isinstance(symbol, Imm) and self.resolve(symbol.name) in module.functions:
+                    taken[self.resolve(symbol.name)] = None
+        for function in module.functions.values():
+            self._scan(function, taken)
+        self.address_taken = list(taken)
+
+    def resolve(self, name: str) -> str:
+        """The function behind an alias."""
+        return self.module.aliases.get(name, name)
+
+    def _scan(self, function: Function, taken: dict[str, None]) -> None:
+        calls = self.calls[function.name] = set()
+        uses = self.uses[function.name] = set()
+        for item in function.body or ():
+            if not isinstance(item, Instr):
+                continue
+            if item.op == "call":
+                target = _call_target(item)
+                if isinstance(target, Sym):
+                    calls.add(self.resolve(target.name))
+                else:
+                    self.indirect.add(function.name)
+                continue
+            for name in _symbols(_flat(item)):
+                if self.resolve(name) in self.module.functions:
+                    taken[self.resolve(name)] = None
+                uses.add(name)
+
+    def reachable(self, start: str) -> set[str]:
+        """Functions that a call of `start` may run, itself included."""
+        seen: set[str] = set()
+        work = [start]
+        while work:
+            name = work.pop()
+            if name in seen or name not in self.module.functions:
+                continue
+            seen.add(name)
+            work += self.calls[name]
+            if name in self.indirect:
+                work += self.address_taken
+        return seen
+
+    def needs_fibers(self, kernel: str) -> bool:
+        """Whether threads of the kernel wait for one another."""
+        return any(self._synchronises(self.module.functions[name]) for name in self.reachable(kernel))
+
+    def _synchronises(self, function: Function) -> bool:
+        labels = _label_positions(function)
+        observes: list[int] = []
+        for at, item in enumerate(function.body or ()):
+            if not isinstance(item, Instr):
+                continue
+            if item.op in _SYNC or item.op in _WARP_TENSOR:
+                return True
+            if item.op == "exit" and not function.is_entry:
+                return True
+            if _observes(item):
+                observes.append(at)
+        # A loop around a volatile or atomic access may wait for another thread of the block.
+        return any(start <= at <= end for start, end in _back_edges(function, labels) for at in observes)
+
+    def local_bytes(self, kernel: str, own: dict[str, int]) -> int:
+        """The local window for one thread: the deepest path, and room for recursion where there is some."""
+        best: dict[str, int] = {}
+        active: set[str] = set()
+        recursive = False
+
+        def depth(name: str) -> int:
+            nonlocal recursive
+            if name in active:
+                recursive = True
+                return 0
+            if name not in self.module.functions:
+                return 0
+            if name not in best:
+                active.add(name)
+                callees = set(self.calls[name])
+                if name in self.indirect:
+                    callees |= set(self.address_taken)
+                best[name] = own.get(name, 0) + max((depth(c) for c in callees), default=0)
+                active.discard(name)
+            return best[name]
+
+        total = depth(kernel)
+        return total + (RECURSION_BYTES if recursive else 0)
+
+
+def _flat(instr: Instr) -> Iterable[Operand]:
+    for operand in instr.args:
+        base = getattr(operand, "base", operand)
+        yield base
+
+
+def _call_target(instr: Instr) -> Operand:
+    return instr.args[1] if isinstance(instr.args[0], Group) and len(instr.args) > 1 else instr.args[0]
+
+
+def _observes(instr: Instr) -> bool:
+    if instr.op in ("atom", "ld"):
+        return instr.op == "atom" or bool({"volatile", "relaxed", "acquire", "mmio"} & set(instr.mods))
+    return False
+
+
+def _label_positions(function: Function) -> dict[str, int]:
+    return {item.name: at for at, item in enumerate(function.body or ()) if not isinstance(item, Instr)}
+
+
+def _back_edges(function: Function, labels: dict[str, int]) -> list[tuple[int, int]]:
+    edges = []
+    for at, item in enumerate(function.body or ()):
+        if isinstance(item, Instr) and item.op == "bra" and item.args:
+            target = item.args[0]
+            if isinstance(target, Sym) and labels.get(target.name, at + 1) <= at:
+                edges.append((labels[target.name], at))
+    return edges
+
+
+def spin_branches(function: Function) -> set[int]:
+    """Positions of backward branches around an access that observes other threads: those yield."""
+    labels = _label_positions(function)
+    body = function.body or []
+    observes = [at for at, item in enumerate(body) if isinstance(item, Instr) and _observes(item)]
+    return {end for start, end in _back_edges(function, labels) if any(start <= at <= end for at in observes)}

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A PTX module to LLVM text."""
+
+from __future__ import annotations
+
+from gpu_proxy.softgpu.codegen import (  # noqa: F401  (importing registers the lowerings)
+    async_copy, atomics, bits, compare, control, convert, floating, half, integer, memory, warp,
+)  # fmt: skip
+from gpu_proxy.softgpu.codegen.image import ImageTables
+from gpu_proxy.softgpu.codegen.layout import THREAD
+from gpu_proxy.softgpu.codegen.lowering import Lowering
+from gpu_proxy.softgpu.codegen.prelude import PRELUDE, PRELUDE_NAMES
+from gpu_proxy.softgpu.codegen.program import Program
+from gpu_proxy.softgpu.errors import PtxError
+from gpu_proxy.softgpu.ptx.ast import Function, Instr, Module
+
+MAX_PARAM_BYTES = 32_764
+
+# The stack is probed page by page, so that a large frame cannot jump over the guard page.
+_ATTRIBUTES = 'nounwind "probe-stack"="inline-asm"'
+_THREAD = "ptr noalias captures(none) align 64 dereferenceable(192) %ctx"
+
+
+def generate(module: Module) -> str:
+    """LLVM text for all kernels and the device functions that they can reach."""
+    program = Program(module)
+    kernels = [f for f in module.functions.values() if f.is_entry and f.body is not None]
+    wanted: set[str] = set()
+    for kernel in kernels:
+        wanted |= program.graph.reachable(kernel.name)
+    externals: dict[str, str] = {}
+    bodies: list[str] = []
+    for function in module.functions.values():
+        taken = function.name in program.tokens
+        if function.body is not None and (taken or function.name in wanted):
+            bodies += _function(program, function, externals)
+    bodies += [line for kernel in kernels for line in _block_function(program, kernel)]
+    tables = ImageTables(program).emit(kernels)
+    declarations = [text for name, text in externals.items() if name not in PRELUDE_NAMES]
+    metadata = ["!0 = !{}", '!1 = !{!"branch_weights", i32 100000, i32 1}']
+    return "\n".join([PRELUDE, *declarations, *tables, *bodies, *metadata, ""])
+
+
+def _function(program: Program, function: Function, externals: dict[str, str]) -> list[str]:
+    """One PTX function: kernels get the thread's index as arguments, others their blocks of parameters."""
+    lowering = Lowering(program, function)
+    positions = program.spins(function)
+    body = function.body or []
+    lowering.spinning = {item for at, item in enumerate(body) if at in positions and isinstance(item, Instr)}
+    lowering.enter()
+    lowering.lower()
+    externals.update(lowering.emitter.externals)
+    if function.is_entry:
+        head = f'define internal void @"t.{function.name}"({_THREAD}, i32 %tid0, i32 %tid1, i32 %tid2)'
+    else:
+        head = f'define internal void @"f.{function.name}"({_THREAD}, ptr noalias %args, ptr noalias %ret)'
+    return [f"{head} {_ATTRIBUTES} {{", *lowering.emitter.allocas, *lowering.emitter.lines, "}"]
+
+
+def _tid(axis: int) -> str:
+    return f"getelementptr i8, ptr %ctx, i64 {THREAD['tid'] + 4 * axis}"
+
+
+def _block_function(program: Program, kernel: Function) -> list[str]:
+    """The entry that the engine calls: one thread of a kernel that synchronises, else all threads of a block."""
+    if sum(p.bytes for p in kernel.params) > MAX_PARAM_BYTES:
+        raise PtxError(f"kernel '{kernel.name}' has more than {MAX_PARAM_BYTES} bytes of parameters", kernel.line)
+    head = f'define internal void @"k.{kernel.name}"({_THREAD}) {_ATTRIBUTES} {{'
+    thread = f'call void @"t.{kernel.name}"(ptr %ctx, i32 %x, i32 %y, i32 %z)'
+    if program.graph.needs_fibers(kernel.name):
+        loads = [line for axis, name in enumerate("xyz") for line in (
+            f"  %p{name} = {_tid(axis)}", f"  %{name} = load i32, ptr %p{name}")]  # fmt: skip
+        return [head, *loads, f"  {thread}", "  ret void", "}"]
+    return [head, *_loops(thread), "}"]
+
+
+def _loops(thread: str) -> list[str]:
+    """Nested loops over %tid.z, .y and .x, which device functions read from the context."""
+    lines = []
+    for axis, name in enumerate("xyz"):
+        offset = THREAD["ntid"] + 4 * axis
+        lines += [f"  %pn{name} = getelementptr i8, ptr %ctx, i64 {offset}",
+                  f"  %n{name} = load i32, ptr %pn{name}, !invariant.load !0",
+                  f"  %p{name} = {_tid(axis)}"]  # fmt: skip
+    lines.append("  br label %loopz")
+    outer = "%0"
+    for name, inner in (("z", "loopy"), ("y", "loopx"), ("x", "body")):
+        lines += [f"loop{name}:", f"  %{name} = phi i32 [ 0, {outer} ], [ %next{name}, %end{name} ]",
+                  f"  store i32 %{name}, ptr %p{name}", f"  br label %{inner}"]  # fmt: skip
+        outer = f"%loop{name}"
+    lines += ["body:", f"  {thread}", "  br label %endx"]
+    for name, after in (("x", "endy"), ("y", "endz"), ("z", "done")):
+        lines += [f"end{name}:", f"  %next{name} = add nuw i32 %{name}, 1",
+                  f"  %more{name} = icmp ult i32 %next{name}, %n{name}",
+                  f"  br i1 %more{name}, label %loop{name}, label %{after}"]  # fmt: skip
+    return [*lines, "done:", "  ret void"]

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What all files of the software GPU's driver share: entry checks, configuration, devices, contexts and
+ * the calling thread's state.
+ */
+#ifndef SOFTGPU_DRIVER_H
+#define SOFTGPU_DRIVER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "api.h"
+#include "engine.h"
+#include "objects.h"
+
+enum {
+    DRIVER_VERSION = 13000,
+    DEVICES_MAX = 16,
+    CONTEXT_STACK_MAX = 64,    /* contexts that a thread may push */
+    THREAD_STREAMS_MAX = 16,   /* contexts in which one thread may use its per-thread stream */
+    DEVICE_NAME_BYTES = 64,
+    SHARED_PER_BLOCK = 48 * 1024,
+    SHARED_PER_SM = 164 * 1024,
+    SHARED_RESERVED = 1024,
+    SHARED_OPTIN_WANTED = SHARED_PER_SM - SHARED_RESERVED,
+    /* Static and dynamic together: never more than the engine can give. */
+    SHARED_OPTIN = (int)SG_MAX_SHARED_BYTES < SHARED_OPTIN_WANTED ? (int)SG_MAX_SHARED_BYTES
+                                                                   : SHARED_OPTIN_WANTED,
+    THREADS_PER_SM = 2048,
+    BLOCKS_PER_SM = 32,
+    REGISTERS_PER_SM = 65536,
+    REGISTERS_PER_THREAD = 32, /* what every kernel reports */
+    GRID_X_MAX = 0x7fffffff,
+    GRID_YZ_MAX = 65535,
+    BLOCK_Z_MAX = 64,
+};
+
+struct stream;
+struct capture;
+
+struct device {
+    int ordinal;
+    char name[DEVICE_NAME_BYTES];
+    unsigned char uuid[16];
+    size_t total_bytes;
+    _Atomic size_t used_bytes;
+    int multiprocessors;
+    pthread_mutex_t lock;        /* primary context */
+    struct context *primary;     /* made at the first retain, then kept for good */
+    unsigned primary_retains;
+    unsigned primary_flags;
+    struct pool *default_pool;
+    struct pool *current_pool;
+};
+
+struct driver {
+    int device_count;
+    struct device devices[DEVICES_MAX];
+    int compute_major;
+    int compute_minor;
+    unsigned engine_threads;
+    CUmoduleLoadingMode loading_mode;
+    int launch_blocking;
+};
+
+extern struct driver driver;
+
+struct context {
+    struct object object;
+    struct device *device;
+    int is_primary;
+    _Atomic int alive;
+    _Atomic int sticky;          /* CUresult of a fault; every later call returns it */
+    volatile int cancel;         /* tells running kernels to stop: the context is going away */
+    unsigned flags;
+    unsigned api_version;
+    uint64_t id;
+    pthread_mutex_t lock;        /* the two lists */
+    struct object *objects;
+    struct stream *streams;
+    struct stream *legacy;
+    size_t limits[CU_LIMIT_MAX];
+    CUfunc_cache cache_config;
+    CUsharedconfig shared_config;
+};
+
+/* State of the calling thread. */
+struct thread_stream {
+    struct context *context;
+    struct stream *stream;
+};
+
+struct thread {
+    struct context *stack[CONTEXT_STACK_MAX];
+    unsigned depth;
+    struct thread_stream streams[THREAD_STREAMS_MAX];
+    CUstreamCaptureMode capture_mode;
+    unsigned captures;           /* begun by this thread in a mode other than relaxed */
+    int null_is_per_thread;      /* inside a _ptds or _ptsz variant */
+    int in_host_function;
+};
+
+struct thread *thread_self(void);
+
+/* CUDA_SUCCESS when the driver can be used in this process. */
+CUresult driver_enter(void);
+
+/* As above, and the current context, which must live and have no sticky error. Valid during the call: the
+ * thread's stack holds a reference. */
+CUresult context_enter(struct context **context);
+
+#define ENTER()                                                                                              \
+    do {                                                                                                     \
+        CUresult entered_ = driver_enter();                                                                  \
+        if (entered_ != CUDA_SUCCESS)                                                                        \
+            return entered_;                                                                                 \
+    } while (0)
+
+#define ENTER_CONTEXT(name)                                                                                  \
+    struct context *name = NULL;                                                                             \
+    do {                                                                                                     \
+        CUresult entered_ = context_enter(&name);                                                            \
+        if (entered_ != CUDA_SUCCESS)                                                                        \
+            return entered_;                                                                                 \
+    } while (0)
+
+#define TRY(call)                                                                                            \
+    do {                                                                                                     \
+        CUresult tried_ = (call);                                                                            \
+        if (tried_ != CUDA_SUCCESS)                                                                          \
+            return tried_;                                                                                   \
+    } while (0)
+
+#define NEED(condition)                                                                                      \
+    do {                                                                                                     \
+        if (!(condition))                                                                                    \
+            return CUDA_ERROR_INVALID_VALUE;                                                                 \
+    } while (0)
+
+/* device.c */
+struct device *device_get(CUdevice ordinal);
+CUresult device_retain_primary(struct device *device, struct context **context);
+
+/* context.c */
+struct context *context_current(void); /* NULL when there is none; it may be dead or faulted */
+CUresult context_from_handle(CUcontext handle, struct context **context); /* counted */
+CUresult context_check(struct context *context); /* alive, and no sticky error */
+CUresult context_create(struct device *device, unsigned flags, int is_primary, struct context **context);
+void context_shut(struct context *context); /* cancel and wait for its work, then free all it owns */
+CUresult context_adopt(struct context *context, struct object *object, enum kind kind, object_free_fn free_fn);
+void context_disown(struct object *object);
+CUresult context_wait_idle(struct context *context);
+void context_fault(struct context *context, CUresult result);
+CUresult context_wait_all_idle(void);
+
+/* config.c */
+int config_load(struct driver *target);
+
+/* log.c */
+void driver_log(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+uint64_t now_ns(void);
+
+#endif

@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Queueing of work, completion, and waiting for completion.
+ */
+#include "stream.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define SPIN_ROUNDS 400 /* a few microseconds before a waiting thread sleeps */
+
+int stream_reached(struct stream *stream, uint64_t sequence)
+{
+    return atomic_load(&stream->completed) >= sequence;
+}
+
+/* Called with the lock held; sorts out the waiters whose point has been reached. */
+static struct waiter *take_reached(struct stream *stream)
+{
+    uint64_t completed = atomic_load(&stream->completed);
+    uint64_t next_wake = UINT64_MAX;
+    struct waiter *reached = NULL;
+    for (struct waiter **link = &stream->waiters; *link;) {
+        struct waiter *waiter = *link;
+        if (waiter->target <= completed) {
+            *link = waiter->next;
+            waiter->next = reached;
+            reached = waiter;
+            continue;
+        }
+        if (waiter->target < next_wake)
+            next_wake = waiter->target;
+        link = &waiter->next;
+    }
+    atomic_store(&stream->wake_at, next_wake);
+    return reached;
+}
+
+static void wake(struct waiter *waiter)
+{
+    if (waiter->stream) {
+        exec_ready(waiter->stream);
+        return;
+    }
+    /* After this store the waiter may be gone; waking a stale address is harmless. */
+    atomic_store(&waiter->done, 1);
+    syscall(SYS_futex, &waiter->done, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+static void wake_reached(struct stream *stream)
+{
+    pthread_mutex_lock(&stream->lock);
+    struct waiter *reached = take_reached(stream);
+    pthread_mutex_unlock(&stream->lock);
+    while (reached) {
+        struct waiter *next = reached->next;
+        wake(reached);
+        reached = next;
+    }
+}
+
+void stream_complete(struct stream *stream, uint64_t sequence)
+{
+    /* Publish before looking for waiters: a waiter registers before it looks at `completed`. */
+    atomic_store(&stream->completed, sequence);
+    if (atomic_load(&stream->wake_at) <= sequence)
+        wake_reached(stream);
+}
+
+/* Called with the lock held. 0 when the point has been reached already. */
+static int enlist(struct stream *stream, struct waiter *waiter)
+{
+    waiter->next = stream->waiters;
+    stream->waiters = waiter;
+    if (waiter->target < atomic_load(&stream->wake_at))
+        atomic_store(&stream->wake_at, waiter->target);
+    if (atomic_load(&stream->completed) < waiter->target)
+        return 1;
+    stream->waiters = waiter->next;
+    return 0;
+}
+
+void stream_wait(struct stream *stream, uint64_t sequence)
+{
+    for (int i = 0; i < SPIN_ROUNDS; i++) {
+        if (stream_reached(stream, sequence))
+            return;
+        __builtin_ia32_pause();
+    }
+    struct waiter waiter = {.target = sequence};
+    pthread_mutex_lock(&stream->lock);
+    int must_wait = enlist(stream, &waiter);
+    pthread_mutex_unlock(&stream->lock);
+    while (must_wait && !atomic_load(&waiter.done))
+        syscall(SYS_futex, &waiter.done, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0);
+}
+
+static void set_parked_on(struct stream *stream, struct stream *on)
+{
+    pthread_mutex_lock(&stream->lock);
+    stream->parked_on = on;
+    pthread_mutex_unlock(&stream->lock);
+}
+
+void stream_unpark(struct stream *stream)
+{
+    set_parked_on(stream, NULL);
+}
+
+int stream_park(struct stream *stream, struct stream *on, uint64_t sequence)
+{
+    if (stream_reached(on, sequence))
+        return 0;
+    set_parked_on(stream, on);
+    pthread_mutex_lock(&on->lock);
+    stream->parked = (struct waiter){.target = sequence, .stream = stream};
+    int parked = enlist(on, &stream->parked);
+    pthread_mutex_unlock(&on->lock);
+    return parked;
+}
+
+/* Takes a spare op or makes one; called with the lock held. */
+static struct op *take_op(struct stream *stream)
+{
+    struct op *op = stream->spare;
+    if (!op)
+        return aligned_alloc(64, (sizeof(*op) + 63) & ~(size_t)63);
+    stream->spare = op->next;
+    stream->spare_count--;
+    return op;
+}
+
+static int fill_op(struct op *op, const struct work *work)
+{
+    op->next = NULL;
+    op->work = *work;
+    if (work->kind != WORK_KERNEL || work->owns_params)
+        return 0;
+    void *room = op->params;
+    if (work->kernel.param_bytes > OP_INLINE_PARAMS) {
+        room = malloc(work->kernel.param_bytes);
+        if (!room)
+            return -ENOMEM;
+        op->work.owns_params = 1;
+    }
+    memcpy(room, work->kernel.params, work->kernel.param_bytes);
+    op->work.kernel.params = room;
+    return 0;
+}
+
+/* Called with the lock held. The stream was idle if this returns 1, and the caller makes it ready. */
+static int append(struct stream *stream, struct op *op)
+{
+    op->sequence = atomic_load_explicit(&stream->submitted, memory_order_relaxed) + 1;
+    if (stream->tail)
+        stream->tail->next = op;
+    else
+        stream->head = op;
+    stream->tail = op;
+    atomic_store(&stream->submitted, op->sequence);
+    if (stream->state != STREAM_IDLE)
+        return 0;
+    stream->state = STREAM_READY;
+    object_hold(&stream->object); /* until it is idle again */
+    return 1;
+}
+
+static CUresult push(struct stream *stream, struct work *work, uint64_t *sequence)
+{
+    uint64_t submitted = atomic_load(&stream->submitted);
+    if (submitted - atomic_load(&stream->completed) >= STREAM_PENDING_MAX)
+        stream_wait(stream, submitted - STREAM_PENDING_MAX / 2);
+    pthread_mutex_lock(&stream->lock);
+    struct op *op = take_op(stream);
+    if (!op || fill_op(op, work)) {
+        pthread_mutex_unlock(&stream->lock);
+        free(op);
+        work_release(work);
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    }
+    int was_idle = append(stream, op);
+    *sequence = op->sequence;
+    pthread_mutex_unlock(&stream->lock);
+    if (was_idle)
+        exec_ready(stream);
+    return CUDA_SUCCESS;
+}
+
+/* Make `stream` wait for a point of `before`, whose reference it takes over. */
+static CUresult push_wait(struct stream *stream, struct stream *before, uint64_t sequence)
+{
+    uint64_t ignored = 0;
+    struct work work = {.kind = WORK_WAIT_POINT, .point = {before, sequence}};
+    return push(stream, &work, &ignored);
+}
+
+/* The legacy stream follows all blocking streams of its context. */
+static CUresult follow_blocking_streams(struct stream *legacy)
+{
+    struct context *context = legacy->object.context;
+    CUresult result = CUDA_SUCCESS;
+    pthread_mutex_lock(&context->lock);
+    for (struct stream *other = context->streams; other && !result; other = other->next) {
+        uint64_t submitted = atomic_load(&other->submitted);
+        if (other == legacy || (other->flags & CU_STREAM_NON_BLOCKING) || stream_reached(other, submitted))
+            continue;
+        if (object_try_hold(&other->object))
+            result = push_wait(legacy, other, submitted);
+    }
+    pthread_mutex_unlock(&context->lock);
+    return result;
+}
+
+static CUresult follow_legacy_stream(struct stream *stream)
+{
+    struct stream *legacy = stream->object.context->legacy;
+    uint64_t submitted = atomic_load(&legacy->submitted);
+    if (submitted == atomic_load(&stream->legacy_seen) || stream_reached(legacy, submitted))
+        return CUDA_SUCCESS;
+    object_hold(&legacy->object);
+    CUresult result = push_wait(stream, legacy, submitted);
+    atomic_store(&stream->legacy_seen, submitted);
+    return result;
+}
+
+static CUresult order_with_others(struct stream *stream)
+{
+    if (stream->is_legacy)
+        return follow_blocking_streams(stream);
+    return stream->flags & CU_STREAM_NON_BLOCKING ? CUDA_SUCCESS : follow_legacy_stream(stream);
+}
+
+/* Claim an idle stream for the calling thread. */
+static int claim(struct stream *stream, uint64_t *sequence)
+{
+    pthread_mutex_lock(&stream->lock);
+    int idle = stream->state == STREAM_IDLE;
+    if (idle) {
+        stream->state = STREAM_RUNNING;
+        *sequence = atomic_load_explicit(&stream->submitted, memory_order_relaxed) + 1;
+        atomic_store(&stream->submitted, *sequence);
+    }
+    pthread_mutex_unlock(&stream->lock);
+    return idle;
+}
+
+static void unclaim(struct stream *stream)
+{
+    pthread_mutex_lock(&stream->lock);
+    int more = stream->head != NULL;
+    stream->state = more ? STREAM_READY : STREAM_IDLE;
+    if (more)
+        object_hold(&stream->object);
+    pthread_mutex_unlock(&stream->lock);
+    if (more)
+        exec_ready(stream);
+}
+
+CUresult stream_submit(struct stream *stream, struct work *work, unsigned flags, uint64_t *sequence)
+{
+    CUresult result = order_with_others(stream);
+    if (result) {
+        work_release(work);
+        return result;
+    }
+    if (flags && claim(stream, sequence)) {
+        (void)work_run(stream, work, *sequence);
+        work_release(work);
+        stream_complete(stream, *sequence);
+        unclaim(stream);
+        return CUDA_SUCCESS;
+    }
+    result = push(stream, work, sequence);
+    if (!result && ((flags & SUBMIT_WAIT) || driver.launch_blocking))
+        stream_wait(stream, *sequence);
+    return result;
+}
+
+static void free_ops(struct op *op)
+{
+    while (op) {
+        struct op *next = op->next;
+        free(op);
+        op = next;
+    }
+}
+
+void stream_leave_context(struct stream *stream)
+{
+    struct context *context = stream->object.context;
+    pthread_mutex_lock(&context->lock);
+    if (stream->previous)
+        stream->previous->next = stream->next;
+    else
+        context->streams = stream->next;
+    if (stream->next)
+        stream->next->previous = stream->previous;
+    pthread_mutex_unlock(&context->lock);
+    stream->object.context = NULL;
+    if (!stream->is_legacy)
+        object_put(&context->object);
+}
+
+static void stream_free(struct object *object)
+{
+    struct stream *stream = (struct stream *)object;
+    if (object->context)
+        stream_leave_context(stream);
+    free_ops(stream->spare);
+    free_ops(stream->finished);
+    free(stream->capture_dependencies);
+    pthread_mutex_destroy(&stream->lock);
+    free(stream);
+}
+
+static void link_stream(struct context *context, struct stream *stream)
+{
+    pthread_mutex_lock(&context->lock);
+    stream->next = context->streams;
+    if (stream->next)
+        stream->next->previous = stream;
+    context->streams = stream;
+    pthread_mutex_unlock(&context->lock);
+}
+
+CUresult stream_create(struct context *context, unsigned flags, int priority, int is_legacy, struct stream **out)
+{
+    static _Atomic uint64_t next_id = 1;
+    struct stream *stream = aligned_alloc(64, (sizeof(*stream) + 63) & ~(size_t)63);
+    if (!stream)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    memset(stream, 0, sizeof(*stream));
+    stream->flags = flags;
+    stream->priority = priority > PRIORITY_LOW ? PRIORITY_LOW : priority < PRIORITY_HIGH ? PRIORITY_HIGH : priority;
+    stream->is_legacy = is_legacy;
+    stream->id = atomic_fetch_add(&next_id, 1);
+    atomic_init(&stream->wake_at, UINT64_MAX);
+    pthread_mutex_init(&stream->lock, NULL);
+    if (object_register(&stream->object, KIND_STREAM, stream_free)) {
+        free(stream);
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    }
+    stream->object.context = context;
+    if (!is_legacy) /* which dies with its context */
+        object_hold(&context->object);
+    link_stream(context, stream);
+    *out = stream;
+    return CUDA_SUCCESS;
+}
+
+/* The work that is queued still runs: an executor holds a reference. */
+void stream_kill(struct stream *stream)
+{
+    if (!object_kill(&stream->object))
+        return;
+    object_put(&stream->object);
+}
+
+static int leave_list(struct stream *on, struct waiter *waiter)
+{
+    int found = 0;
+    pthread_mutex_lock(&on->lock);
+    for (struct waiter **link = &on->waiters; *link && !found;) {
+        found = *link == waiter;
+        if (found)
+            *link = waiter->next;
+        else
+            link = &(*link)->next;
+    }
+    pthread_mutex_unlock(&on->lock);
+    return found;
+}
+
+void stream_cancel(struct stream *stream)
+{
+    /* Under the lock, so that the stream stays parked and keeps its reference to the other one. */
+    pthread_mutex_lock(&stream->lock);
+    int found = stream->parked_on && leave_list(stream->parked_on, &stream->parked);
+    pthread_mutex_unlock(&stream->lock);
+    if (found)
+        exec_ready(stream);
+}

@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The supervisor's end of a worker's channel. All that arrives here is hostile until checked."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import Callable
+
+import msgspec
+
+from gpu_proxy import memory_fd
+from gpu_proxy import worker_messages as messages
+from gpu_proxy.errors import QuotaExceeded, WorkerProtocolError
+from gpu_proxy.ledger import Ledger
+
+MESSAGES_PER_WINDOW = 2000  # a worker that says more has to wait for the next window
+WINDOW_SECONDS = 0.1
+LOGS_PER_SECOND = 20
+MEMORIES_MAX = 1024  # pinned allocations of one session
+MEMORY_BYTES_MIN = 1
+
+
+class WorkerPeer:
+    """Reads a worker's messages, keeps its account, and tells the session what matters."""
+
+    def __init__(
+        self,
+        channel: socket.socket,
+        ledger: Ledger,
+        session: int,
+        *,
+        on_ready: Callable[[], None],
+        on_end: Callable[[str], None],
+        on_log: Callable[[messages.Log], None],
+        deliver_memory: Callable[[int, int, int], bool],
+    ) -> None:
+        """`deliver_memory(token, bytes, fd)` sends the memory to the front end; false ends the session."""
+        self._channel = channel
+        self._ledger = ledger
+        self._session = session
+        self._on_ready = on_ready
+        self._on_end = on_end
+        self._on_log = on_log
+        self._deliver_memory = deliver_memory
+        self._memories: dict[int, tuple[int, int]] = {}  # token: (descriptor, bytes)
+        self._making: set[asyncio.Task[None]] = set()
+        self._loop = asyncio.get_running_loop()
+        self._window = [0.0, 0]  # start, messages since
+        self._log_window = [0.0, 0]
+        self._resume: asyncio.TimerHandle | None = None
+        self.logs_dropped = 0
+        self.closed = False
+        self._loop.add_reader(channel.fileno(), self._readable)
+
+    def close(self) -> None:
+        """Stop listening and free all pinned memory."""
+        if self.closed:
+            return
+        self.closed = True
+        self._loop.remove_reader(self._channel.fileno())
+        if self._resume:
+            self._resume.cancel()
+        for task in self._making:
+            task.cancel()
+        self._channel.close()
+        for fd, _ in self._memories.values():
+            self._loop.run_in_executor(None, memory_fd.discard, fd)
+        self._memories.clear()
+
+    def _readable(self) -> None:
+        try:
+            payload = self._channel.recv(messages.MESSAGE_MAX + 1, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return
+        except OSError:
+            payload = b""
+        if not payload:
+            self._loop.remove_reader(self._channel.fileno())
+            self._on_end("worker-closed-channel")
+            return
+        self._pace()
+        try:
+            self._handle(self._decode(payload))
+        except WorkerProtocolError as error:
+            self._on_end(f"worker-protocol: {error}")
+
+    def _pace(self) -> None:
+        """Read no more until the window is over when a worker floods the channel."""
+        if not _within(self._window, MESSAGES_PER_WINDOW, WINDOW_SECONDS):
+            self._loop.remove_reader(self._channel.fileno())
+            self._resume = self._loop.call_later(WINDOW_SECONDS, self._listen_again)
+
+    def _listen_again(self) -> None:
+        if not self.closed:
+            self._loop.add_reader(self._channel.fileno(), self._readable)
+
+    @staticmethod
+    def _decode(payload: bytes) -> messages.FromWorker:
+        if len(payload) > messages.MESSAGE_MAX:
+            raise WorkerProtocolError("message too long")
+        try:
+            return messages.decode_from_worker(payload)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise WorkerProtocolError(str(error)) from None
+
+    def _handle(self, message: messages.FromWorker) -> None:
+        match message:
+            case messages.Ready():
+                self._on_ready()
+            case messages.Charge():
+                self._charge(message)
+            case messages.Release():
+                self._ledger.release(self._session, message.kind, message.amount)
+            case messages.Memory():
+                self._memory(message)
+            case messages.MemoryFreed():
+                self._memory_freed(message)
+            case messages.Usage():
+                used, limit = self._ledger.used("device"), self._ledger.limits["device"]
+                self._reply(messages.UsageReply(message.id, used, limit))
+            case messages.End():
+                self._on_end(f"worker: {message.reason}")
+            case messages.Log():
+                self._log(message)
+
+    def _charge(self, request: messages.Charge) -> None:
+        try:
+            self._ledger.charge(self._session, request.kind, request.amount)
+            ok = True
+        except QuotaExceeded:
+            ok = False
+        used, limit = self._ledger.used(request.kind), self._ledger.limits[request.kind]
+        self._reply(messages.Verdict(request.id, ok, used, limit))
+
+    def _memory(self, request: messages.Memory) -> None:
+        if request.token in self._memories or request.token >= 1 << 64:
+            raise WorkerProtocolError(f"memory token {request.token} is in use or impossible")
+        full = len(self._memories) + len(self._making) >= MEMORIES_MAX
+        try:
+            if full or request.bytes < MEMORY_BYTES_MIN:
+                raise QuotaExceeded("host", request.bytes, 0, 0)
+            self._ledger.charge(self._session, "host", request.bytes)
+        except QuotaExceeded:
+            self._reply(messages.MemoryVerdict(request.id, ok=False))
+            return
+        task = self._loop.create_task(self._make_memory(request))
+        self._making.add(task)
+        task.add_done_callback(self._making.discard)
+
+    async def _make_memory(self, request: messages.Memory) -> None:
+        """Allocating gigabytes takes a while, so a thread does it and other sessions go on."""
+        name = f"vgpu-pinned-{self._session}"
+        making = self._loop.run_in_executor(None, memory_fd.create, name, request.bytes)
+        try:
+            fd = await asyncio.shield(making)
+        except asyncio.CancelledError:
+            making.add_done_callback(_discard_result)
+            raise
+        except OSError:
+            self._ledger.release(self._session, "host", request.bytes)
+            self._reply(messages.MemoryVerdict(request.id, ok=False))
+            return
+        if request.token in self._memories:
+            memory_fd.discard(fd)
+            self._on_end("worker-protocol: memory token used twice")
+            return
+        self._memories[request.token] = (fd, request.bytes)
+        if self._deliver_memory(request.token, request.bytes, fd):
+            self._reply(messages.MemoryVerdict(request.id, ok=True), fd)
+
+    def _memory_freed(self, message: messages.MemoryFreed) -> None:
+        fd, size = self._memories.get(message.token, (-1, -1))
+        if size != message.bytes:
+            raise WorkerProtocolError(f"no pinned memory {message.token} of {message.bytes} bytes")
+        del self._memories[message.token]
+        self._loop.run_in_executor(None, memory_fd.discard, fd)
+        self._ledger.release(self._session, "host", size)
+
+    def _log(self, message: messages.Log) -> None:
+        if _within(self._log_window, LOGS_PER_SECOND, 1.0):
+            self._on_log(message)
+        else:
+            self.logs_dropped += 1
+
+    def _reply(self, reply: messages.Reply, fd: int | None = None) -> None:
+        fds = [] if fd is None else [fd]
+        try:
+            socket.send_fds(self._channel, [messages.encode(reply)], fds, socket.MSG_DONTWAIT)
+        except OSError:
+            self._on_end("worker-not-reading")
+
+
+def _within(window: list[float], most: int, seconds: float) -> bool:
+    """Count one event; false when there were more than `most` in the window."""
+    now = time.monotonic()
+    if now - window[0] >= seconds:
+        window[0], window[1] = now, 0
+    window[1] += 1
+    return window[1] <= most
+
+
+def _discard_result(making: asyncio.Future[int]) -> None:
+    """The session ended while its memory was made; nobody else closes it."""
+    if not making.cancelled() and making.exception() is None:
+        memory_fd.discard(making.result())
+
+

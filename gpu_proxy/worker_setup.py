@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a worker is told when it starts: plain values and descriptors, nothing secret."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class WorkerSetup:
+    """Everything that `gpu_proxy.worker.main` needs. Descriptors belong to the worker."""
+
+    session: int  # number of the session, for logs
+    zone: str
+    stub: bool  # bind the software GPU instead of the real driver
+    executor: str  # "c" or "python"
+    driver_library: str  # path of the software GPU's libcuda.so.1, or "" for the system's
+    window_base: int  # the pinned window's address in the application
+    window_bytes: int
+    max_handles: int
+    region_fd: int  # memfd of struct idm_header and what follows it
+    counters_fd: int  # memfd of struct idm_counters, shared with the supervisor only
+    request_doorbell_fd: int  # eventfd
+    slot_doorbell_fds: tuple[int, ...]  # eventfds, IDM_DOORBELLS of them
+    supervisor_fd: int  # SOCK_SEQPACKET: JSON messages, see gpu_proxy/worker_channel.py
+    compiler_fd: int  # SOCK_STREAM to the compile helper of the software GPU, or -1
+    device_memory_limit: int  # bytes the zone may use, 0: the whole device
+    environment: dict[str, str]  # driver settings that the front end may forward (CUDA_*)

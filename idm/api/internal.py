@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Calls that only libvgpu and the worker know: what hand-written front-end functions send."""
+
+from .table import POSTED, call
+from .types import (
+    Kind,
+    address,
+    array_in,
+    array_out,
+    bytes_in,
+    bytes_out,
+    c_int,
+    c_uint,
+    creates,
+    device_range,
+    drops,
+    handle,
+    out,
+    size,
+    string_in,
+    struct,
+    u64,
+)
+
+_stream = handle(Kind.STREAM)
+FUNCTION_INFO = struct("struct vgpu_function_info", 160)
+PARAM_INFO = struct("struct vgpu_param_info", 8)
+LAUNCH_ATTRIBUTE = struct("CUlaunchAttribute", 72)
+
+# Answers when every record before it has been executed: an orderly exit waits for it.
+call(0x0F00, "vgpuFlush", 0, no_context=True, fast=True)
+# The oldest error of a posted call of this thread that was not reported yet; 0 if there is none.
+call(0x0F01, "vgpuLateError", 0, no_context=True, handler="late_error", fast=True,
+     status=out(c_int))
+
+# Copies. A short payload travels in the record, a longer one in a staging chunk that the back end
+# frees when the copy has happened. vgpuCopy is for memory that both sides have at one address.
+call(0x0F02, "vgpuCopyIn", 0, POSTED, handler="copy_in", fast=True,
+     dst=device_range("count", "w"), data=bytes_in("count"), count=size, stream=_stream)
+call(0x0F03, "vgpuCopyInChunk", 0, POSTED, handler="copy_in_chunk", fast=True,
+     dst=device_range("count", "w"), chunk=c_uint, count=size, stream=_stream)
+call(0x0F04, "vgpuCopyOut", 0, handler="copy_out", fast=True,
+     src=device_range("count", "r"), count=size, stream=_stream, data=bytes_out("count"))
+call(0x0F05, "vgpuCopy", 0, POSTED, handler="copy", fast=True,
+     dst=device_range("count", "w"), src=device_range("count", "r"), count=size, stream=_stream)
+
+call(0x0F06, "vgpuLaunch", 0, POSTED, handler="launch", fast=True,
+     function=handle(Kind.FUNCTION),
+     grid_x=c_uint, grid_y=c_uint, grid_z=c_uint, block_x=c_uint, block_y=c_uint, block_z=c_uint,
+     shared=c_uint, stream=_stream, param_bytes=c_uint, params=bytes_in("param_bytes"),
+     attribute_count=c_uint, attributes=array_in(LAUNCH_ATTRIBUTE, "attribute_count"),
+     cooperative=c_uint)
+
+# Images and other long inputs, sent ahead in pieces.
+call(0x0F07, "vgpuUpload", 0, POSTED, handler="upload", no_context=True,
+     upload=creates(handle(Kind.UPLOAD)), total=size)
+call(0x0F08, "vgpuUploadData", 0, POSTED, handler="upload_data", no_context=True,
+     upload=handle(Kind.UPLOAD), offset=size, count=size, data=bytes_in("count"))
+call(0x0F09, "vgpuModuleLoad", 0, handler="module_load", lane=True,
+     module=creates(handle(Kind.MODULE)), upload=drops(handle(Kind.UPLOAD)),
+     option_count=c_uint, options=array_in(c_uint, "option_count"),
+     values=array_in(u64, "option_count"),
+     info_bytes=c_uint, info=bytes_out("info_bytes"),
+     error_bytes=c_uint, error=bytes_out("error_bytes"))
+call(0x0F0A, "vgpuLibraryLoad", 0, handler="library_load", lane=True, no_context=True,
+     library=creates(handle(Kind.LIBRARY)), upload=drops(handle(Kind.UPLOAD)),
+     option_count=c_uint, options=array_in(c_uint, "option_count"),
+     values=array_in(u64, "option_count"),
+     info_bytes=c_uint, info=bytes_out("info_bytes"),
+     error_bytes=c_uint, error=bytes_out("error_bytes"))
+# A kernel with all that the front end answers or checks without asking again.
+call(0x0F0B, "vgpuModuleGetFunction", 0, handler="module_get_function",
+     function=creates(handle(Kind.FUNCTION), parent="module"), module=handle(Kind.MODULE),
+     name=string_in, info=out(FUNCTION_INFO), capacity=c_uint,
+     layout=array_out(PARAM_INFO, "capacity"))
+call(0x0F0C, "vgpuLibraryGetKernel", 0, handler="library_get_kernel",
+     function=creates(handle(Kind.FUNCTION), parent="library"), library=handle(Kind.LIBRARY),
+     name=string_in, info=out(FUNCTION_INFO), capacity=c_uint,
+     layout=array_out(PARAM_INFO, "capacity"))
+
+# Host memory that both sides have at one address; its descriptor comes over the session's socket.
+call(0x0F0D, "vgpuHostAlloc", 0, handler="host_alloc",
+     address=u64, count=size, flags=c_uint, token=u64)
+call(0x0F0E, "vgpuHostFree", 0, handler="host_free", lane=True, address=u64)
+
+# Host functions: the callback thread of the application waits in vgpuCallbackWait.
+call(0x0F10, "vgpuCallback", 0, POSTED, handler="callback", fast=True,
+     stream=_stream, callback=u64)
+call(0x0F11, "vgpuCallbackWait", 0, handler="callback_wait", no_context=True, fast=True,
+     callback=out(u64), status=out(c_int))
+call(0x0F12, "vgpuCallbackDone", 0, POSTED, handler="callback_done", no_context=True, fast=True,
+     callback=u64)
+
+# Contexts: the front end keeps the stacks, the worker the objects.
+call(0x0F13, "vgpuPrimaryRetain", 0, handler="primary_retain", no_context=True,
+     device=c_int, context=creates(handle(Kind.CONTEXT)))
+call(0x0F14, "vgpuPrimaryRelease", 0, handler="primary_release", no_context=True, lane=True,
+     device=c_int, context=drops(handle(Kind.CONTEXT)))
+call(0x0F15, "vgpuContextCreate", 0, handler="context_create", no_context=True,
+     context=creates(handle(Kind.CONTEXT)), flags=c_uint, device=c_int)
+# Settings that libcuda would read from its own environment, NAME=value; before anything else.
+call(0x0F16, "vgpuEnvironment", 0, POSTED, handler="environment", no_context=True, text=string_in)

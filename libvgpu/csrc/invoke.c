@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * One call, from its stub to its result. This is the only marshalling code of the front end.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <sched.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "vgpu.h"
+
+enum { KIND_STREAM = 2, STREAMS_OF_CUDA = 3, CREATED_MAX = 4 };
+
+CUresult vgpu_refuse(const struct vgpu_entry *entry)
+{
+    if (!atomic_exchange(entry->logged, 1))
+        vgpu_log(VGPU_WARNING, "%s is not supported (CUDA_ERROR_NOT_SUPPORTED)", entry->call->symbol);
+    return CUDA_ERROR_NOT_SUPPORTED;
+}
+
+CUresult vgpu_invoke(const struct vgpu_entry *entry, void *const args[])
+{
+    if (entry->front) {
+        if (entry->call->mode == IDM_MODE_LOCAL)
+            vgpu_self()->counters.local++;
+        return entry->front(entry, args);
+    }
+    return vgpu_forward(entry, args);
+}
+
+static CUresult fetch_late_error(struct vgpu_thread *thread, uint32_t late)
+{
+    int status = 0;
+    int *where = &status;
+    void *const args[] = {&where};
+
+    thread->late_seen = late;
+    CUresult sent = vgpu_send(&vgpuLateError_call, 0, args);
+    return sent != CUDA_SUCCESS ? sent : (CUresult)status;
+}
+
+CUresult vgpu_may_call(struct vgpu_thread *thread)
+{
+    if (!atomic_load_explicit(&vgpu.initialised, memory_order_acquire))
+        return CUDA_ERROR_NOT_INITIALIZED;
+    int dead = atomic_load_explicit(&vgpu.dead, memory_order_relaxed);
+    if (dead)
+        return (CUresult)dead;
+    uint32_t sticky = atomic_load_explicit(&vgpu.back->sticky, memory_order_relaxed);
+    if (sticky)
+        return (CUresult)sticky;
+    uint32_t late = atomic_load_explicit(&vgpu.back->late, memory_order_relaxed);
+    if (late != thread->late_seen)
+        return fetch_late_error(thread, late);
+    return CUDA_SUCCESS;
+}
+
+static uint64_t word_at(void *const args[], unsigned index)
+{
+    uint64_t word;
+
+    memcpy(&word, args[index], sizeof word);
+    return word;
+}
+
+static CUresult check_handle(const struct idm_param *param, uint64_t handle)
+{
+    if ((param->kind == KIND_STREAM && handle < STREAMS_OF_CUDA) ||
+        (handle == 0 && param->flags & IDM_NULL) || vgpu_is_alive(handle, param->kind))
+        return CUDA_SUCCESS;
+    return vgpu_bad_handle(param->kind);
+}
+
+static CUresult check_extent(const struct idm_call *call, void *const args[],
+                             const struct idm_param *param, uint64_t address)
+{
+    uint64_t count = param->count ? word_at(args, param->count - 1u) : 1, bytes;
+
+    if (__builtin_mul_overflow(count, param->scale, &bytes))
+        return CUDA_ERROR_INVALID_VALUE;
+    (void)call;
+    return bytes == 0 || vgpu_range_covers(address, bytes) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+}
+
+/* What CUDA reports at once and the zone can know: dead handles, foreign pointers, bad devices. */
+static CUresult check_arguments(const struct idm_call *call, void *const args[])
+{
+    CUresult status = CUDA_SUCCESS;
+
+    for (unsigned i = 0; i < call->param_count && status == CUDA_SUCCESS; i++) {
+        const struct idm_param *param = &call->params[i];
+        if (param->wire == IDM_HANDLE_IN)
+            status = check_handle(param, word_at(args, i));
+        else if (param->wire == IDM_DEVICE_PTR && param->flags & (IDM_READS | IDM_WRITES))
+            status = check_extent(call, args, param, word_at(args, i));
+        else if (param->flags & IDM_DEVICE && param->wire == IDM_SCALAR &&
+                 !vgpu_device(*(const int *)args[i]))
+            status = CUDA_ERROR_INVALID_DEVICE;
+    }
+    return status;
+}
+
+/* Devices that the application sees by its own numbers are sent by the snapshot's. */
+static void translate_devices(const struct idm_call *call, struct idm_record *record)
+{
+    uint64_t *words = (uint64_t *)(void *)(record + 1);
+
+    for (unsigned i = 0; i < call->param_count; i++)
+        if (call->params[i].flags & IDM_DEVICE && call->params[i].wire == IDM_SCALAR &&
+            words[i] < (uint64_t)vgpu.device_count)
+            words[i] = (uint64_t)vgpu.devices[words[i]];
+}
+
+static void ring_doorbell(void)
+{
+    uint64_t one = 1;
+
+    if (write(vgpu.request_doorbell, &one, sizeof one) < 0 && errno != EAGAIN)
+        vgpu_died("its doorbell is broken");
+}
+
+/* Wait for room in the ring, with the ring's lock held by nobody. */
+static CUresult ring_is_full(void)
+{
+    struct timespec nap = {0, 20000};
+
+    ring_doorbell();
+    nanosleep(&nap, NULL);
+    return vgpu_session_alive() ? CUDA_SUCCESS : vgpu_died("the back end closed it");
+}
+
+static CUresult publish(const struct idm_call *call, uint32_t flags, void *const args[],
+                        const uint64_t chosen[], const struct vgpu_ticket *ticket, uint32_t bytes)
+{
+    struct vgpu_thread *thread = vgpu_self();
+
+    for (;;) {
+        int error;
+        pthread_mutex_lock(&vgpu.ring);
+        struct idm_record *record = idm_reserve(&vgpu.producer, bytes, &error);
+        if (record) {
+            idm_pack_request(call, args, chosen, record);
+            translate_devices(call, record);
+            record->bytes = bytes;
+            record->call = call->number;
+            record->slot = ticket ? (uint16_t)ticket->slot : IDM_NO_SLOT;
+            record->sequence = ticket ? ticket->sequence : 0;
+            record->reply = ticket ? ticket->reply : 0;
+            record->thread = thread->number;
+            record->context = vgpu_current(thread);
+            record->flags = flags;
+            atomic_store_explicit(&vgpu.front->cpu, (uint32_t)sched_getcpu() + 1, memory_order_relaxed);
+            int asleep = idm_publish(&vgpu.producer, bytes);
+            pthread_mutex_unlock(&vgpu.ring);
+            if (asleep)
+                ring_doorbell();
+            if (ticket)
+                thread->counters.forwarded++;
+            else
+                thread->counters.posted++;
+            return CUDA_SUCCESS;
+        }
+        pthread_mutex_unlock(&vgpu.ring);
+        CUresult status = error ? vgpu_died("its ring is damaged") : ring_is_full();
+        if (status != CUDA_SUCCESS)
+            return status;
+    }
+}
+
+CUresult vgpu_start(const struct idm_call *call, uint32_t flags, void *const args[],
+                    const uint64_t chosen[], size_t result_bytes, struct vgpu_ticket *ticket)
+{
+    int bytes = idm_request_bytes(call, args);
+
+    if (bytes < 0) {
+        if (bytes == -EMSGSIZE)
+            vgpu_log(VGPU_WARNING, "%s: arguments longer than %d bytes", call->symbol, IDM_RECORD_MAX);
+        return CUDA_ERROR_INVALID_VALUE;
+    }
+    ticket->reply = 0;
+    if (result_bytes > IDM_CHUNK_BYTES)
+        return CUDA_ERROR_INVALID_VALUE;
+    if (result_bytes > IDM_SLOT_DATA) {
+        int chunk = vgpu_take_chunk();
+        if (chunk < 0)
+            return vgpu_died("the back end closed it");
+        ticket->reply = (uint32_t)chunk + 1;
+    }
+    ticket->slot = vgpu_take_slot(vgpu_self(), &ticket->sequence);
+    CUresult status = publish(call, flags, args, chosen, ticket, (uint32_t)bytes);
+    if (status != CUDA_SUCCESS) {
+        vgpu_give_slot(ticket->slot);
+        if (ticket->reply)
+            vgpu_give_chunk(ticket->reply - 1);
+    }
+    return status;
+}
+
+CUresult vgpu_finish(const struct idm_call *call, void *const args[], struct vgpu_ticket *ticket)
+{
+    CUresult status = vgpu_wait_slot(ticket->slot, ticket->sequence);
+
+    if (status != CUDA_SUCCESS)
+        return status; /* The session is dead: the slot is never used again. */
+    const struct idm_slot *answer = idm_slot_at(vgpu.region, ticket->slot);
+    uint32_t bytes = answer->bytes;
+    status = (CUresult)answer->status;
+    size_t capacity = ticket->reply ? IDM_CHUNK_BYTES : IDM_SLOT_DATA;
+    const uint8_t *data = ticket->reply ? idm_chunk_at(vgpu.region, ticket->reply - 1) : answer->data;
+    if (status == CUDA_SUCCESS &&
+        (bytes > capacity || idm_unpack_results(call, args, data, bytes) != 0))
+        status = vgpu_died("an answer is malformed");
+    vgpu_give_slot(ticket->slot);
+    if (ticket->reply)
+        vgpu_give_chunk(ticket->reply - 1);
+    return status;
+}
+
+CUresult vgpu_send_chosen(const struct idm_call *call, uint32_t flags, void *const args[],
+                          const uint64_t chosen[])
+{
+    struct vgpu_ticket ticket;
+
+    if (call->mode == IDM_POSTED) {
+        int bytes = idm_request_bytes(call, args);
+        if (bytes < 0)
+            return CUDA_ERROR_INVALID_VALUE;
+        return publish(call, flags, args, chosen, NULL, (uint32_t)bytes);
+    }
+    CUresult status = vgpu_start(call, flags, args, chosen, idm_results_bytes(call, args), &ticket);
+    return status != CUDA_SUCCESS ? status : vgpu_finish(call, args, &ticket);
+}
+
+CUresult vgpu_send(const struct idm_call *call, uint32_t flags, void *const args[])
+{
+    return vgpu_send_chosen(call, flags, args, NULL);
+}
+
+/* Choose a handle for each object that the call creates. Their number, or -1. */
+static int choose_handles(const struct idm_call *call, void *const args[], uint64_t chosen[])
+{
+    int created = 0;
+
+    for (unsigned i = 0; i < call->param_count; i++) {
+        const struct idm_param *param = &call->params[i];
+        if (param->wire != IDM_CREATES)
+            continue;
+        if (created == CREATED_MAX || !*(void **)args[i])
+            return -1;
+        uint64_t parent = param->parent ? word_at(args, param->parent - 1u) : 0;
+        uint64_t context = call->flags & IDM_NO_CONTEXT ? 0 : vgpu_current(vgpu_self());
+        chosen[created] = vgpu_object_new(param->kind, context, parent);
+        if (!chosen[created++])
+            return -1;
+    }
+    return created;
+}
+
+/* Created handles reach the application, or are dropped again; dropped ones are dead from now on. */
+static void settle_handles(const struct idm_call *call, void *const args[], const uint64_t chosen[],
+                           CUresult status)
+{
+    int created = 0;
+
+    for (unsigned i = 0; i < call->param_count; i++) {
+        const struct idm_param *param = &call->params[i];
+        if (param->wire == IDM_CREATES) {
+            if (status == CUDA_SUCCESS)
+                **(uint64_t **)args[i] = chosen[created];
+            else
+                vgpu_object_drop(chosen[created]);
+            created++;
+        }
+        if (param->flags & IDM_DROPS && (status == CUDA_SUCCESS || call->mode == IDM_POSTED)) {
+            vgpu_object_drop_dependents(word_at(args, i));
+            vgpu_object_drop(word_at(args, i));
+        }
+    }
+}
+
+/* A handle that the driver made on its own, for instance a graph's node, enters our table when seen. */
+CUresult vgpu_forward(const struct vgpu_entry *entry, void *const args[])
+{
+    const struct idm_call *call = entry->call;
+    struct vgpu_thread *thread = vgpu_self();
+    uint64_t chosen[CREATED_MAX];
+    CUresult status = vgpu_may_call(thread);
+
+    if (status != CUDA_SUCCESS)
+        return status;
+    if (!(call->flags & IDM_NO_CONTEXT) && !vgpu_current(thread))
+        return CUDA_ERROR_INVALID_CONTEXT;
+    if ((status = check_arguments(call, args)) != CUDA_SUCCESS)
+        return status;
+    if (choose_handles(call, args, chosen) < 0)
+        return CUDA_ERROR_INVALID_VALUE;
+    status = vgpu_send_chosen(call, entry->flags, args, chosen);
+    settle_handles(call, args, chosen, status);
+    return status;
+}

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The front end's handle table. It chooses handles, so that creations can be posted, and knows which are
+ * alive, so that a dead one is an error at once.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "vgpu.h"
+
+enum { KIND_CONTEXT = 1, KIND_FUNCTION = 5, GENERATION_MAX = 0xffffff };
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct vgpu_object *table; /* IDM_HANDLE_MAX entries of address space, touched as needed */
+static uint32_t top = 1;          /* index 0 is never used */
+static uint32_t *free_list;
+static uint32_t free_count;
+
+static int make_table(void)
+{
+    size_t bytes = (sizeof *table + sizeof *free_list) * (size_t)IDM_HANDLE_MAX;
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    if (memory == MAP_FAILED)
+        return -1;
+    table = memory;
+    free_list = (uint32_t *)(void *)(table + IDM_HANDLE_MAX);
+    return 0;
+}
+
+uint64_t vgpu_object_new(unsigned kind, uint64_t context, uint64_t parent)
+{
+    uint64_t handle = 0;
+
+    pthread_mutex_lock(&lock);
+    if (table || make_table() == 0) {
+        uint32_t index = free_count ? free_list[--free_count] : (top < IDM_HANDLE_MAX ? top++ : 0);
+        if (index) {
+            struct vgpu_object *object = &table[index];
+            object->generation++;
+            handle = IDM_HANDLE(kind, object->generation, index);
+            object->handle = handle;
+            object->context = context;
+            object->parent = parent;
+            object->info = NULL;
+            object->flags = 0;
+        }
+    }
+    pthread_mutex_unlock(&lock);
+    return handle;
+}
+
+struct vgpu_object *vgpu_object_find(uint64_t handle, unsigned kind)
+{
+    uint32_t index = IDM_HANDLE_INDEX(handle);
+
+    if (!table || index == 0 || index >= top || IDM_HANDLE_KIND(handle) != kind)
+        return NULL;
+    struct vgpu_object *object = &table[index];
+    return __atomic_load_n(&object->handle, __ATOMIC_ACQUIRE) == handle ? object : NULL;
+}
+
+int vgpu_is_alive(uint64_t handle, unsigned kind)
+{
+    return vgpu_object_find(handle, kind) != NULL;
+}
+
+/* An index whose generations are used up is retired. */
+static void drop_locked(struct vgpu_object *object)
+{
+    if (IDM_HANDLE_KIND(object->handle) == KIND_FUNCTION && object->info)
+        free(((struct vgpu_function *)object->info)->name);
+    free(object->info);
+    object->info = NULL;
+    __atomic_store_n(&object->handle, 0, __ATOMIC_RELEASE);
+    if (object->generation < GENERATION_MAX)
+        free_list[free_count++] = (uint32_t)(object - table);
+}
+
+void vgpu_object_drop(uint64_t handle)
+{
+    uint32_t index = IDM_HANDLE_INDEX(handle);
+
+    pthread_mutex_lock(&lock);
+    if (table && index && index < top && table[index].handle == handle)
+        drop_locked(&table[index]);
+    pthread_mutex_unlock(&lock);
+}
+
+void vgpu_object_drop_dependents(uint64_t handle)
+{
+    pthread_mutex_lock(&lock);
+    for (uint32_t i = 1; table && i < top; i++) {
+        struct vgpu_object *object = &table[i];
+        if (object->handle && object->handle != handle &&
+            (object->context == handle || object->parent == handle))
+            drop_locked(object);
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+CUresult vgpu_bad_handle(unsigned kind)
+{
+    return kind == KIND_CONTEXT ? CUDA_ERROR_INVALID_CONTEXT : CUDA_ERROR_INVALID_HANDLE;
+}

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""libvgpu's prototypes for cffi: an independent parse, and the way in which tests call the library."""
+
+from __future__ import annotations
+
+import re
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from cffi import FFI
+
+from idm.api.table import Mode, Table, load
+from idm.api.types import HANDLE_TYPES, Param
+from idm.gen.prototypes import declaration
+
+_NUMBERS = {
+    "cuuint32_t": "uint32_t",
+    "cuuint64_t": "uint64_t",
+    "CUdeviceptr": "unsigned long long",
+    "CUdevice": "int",
+    "CUresult": "int",
+}
+_PLAIN = {
+    "void", "char", "int", "float", "size_t", "unsigned", "unsigned int", "unsigned char",
+    "unsigned short", "long long", "unsigned long long", "double", "short",
+}  # fmt: skip
+
+
+def library_path() -> Path:
+    """Where the installed package keeps libvgpu.so."""
+    with resources.as_file(resources.files("libvgpu") / "_lib" / "libvgpu.so") as path:
+        return Path(path)
+
+
+def _base(c_type: str) -> str:
+    return re.sub(r"\bconst\b|\*", "", c_type).strip()
+
+
+def _typedef(param: Param, name: str) -> str:
+    """What a type name stands for: a number, an opaque pointer, or a structure of known size."""
+    if name in _NUMBERS:
+        return f"typedef {_NUMBERS[name]} {name};"
+    if name in HANDLE_TYPES.values():
+        kind = "unsigned long long" if name.endswith(("Object", "AllocationHandle")) else "void *"
+        return f"typedef {kind} {name};"
+    if param.c_type == name and param.type.size == 4:
+        return f"typedef int {name};"
+    if param.c_type == name and param.type.size == 8:
+        return f"typedef unsigned long long {name};"
+    if param.type.c_name == name:
+        if param.type.size == 4:
+            return f"typedef int {name};"
+        return f"typedef struct {{ unsigned char bytes[{param.type.size}]; }} {name};"
+    return f"typedef struct opaque_{name} {name};"
+
+
+def cdef(table: Table) -> str:
+    """Declarations of every exported function that is not refused."""
+    typedefs = {"CUresult": "typedef int CUresult;"}
+    prototypes = []
+    for row in table.calls:
+        if row.mode is Mode.REFUSED or not row.symbol.startswith("cu"):
+            continue
+        for param in row.params:
+            name = _base(param.c_type)
+            if name not in _PLAIN and not name.startswith("struct"):
+                typedefs.setdefault(name, _typedef(param, name))
+        shown = ", ".join(declaration(p.c_type, p.name) for p in row.params) or "void"
+        prototypes += [f"CUresult {symbol}({shown});" for symbol in row.symbols]
+    refused = [
+        f"CUresult {symbol}(void);"
+        for row in table.calls
+        if row.mode is Mode.REFUSED
+        for symbol in row.symbols
+    ]
+    return "\n".join([*typedefs.values(), *prototypes, *refused])
+
+
+def open_library(path: Path | None = None) -> tuple[FFI, Any]:
+    """cffi's view of the library: the FFI and the opened library."""
+    ffi = FFI()
+    ffi.cdef(cdef(load()))
+    return ffi, ffi.dlopen(str(path or library_path()))
