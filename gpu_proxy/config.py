@@ -3,9 +3,6 @@
 
 from __future__ import annotations
 
-import grp
-import os
-import pwd
 import re
 import tomllib
 from pathlib import Path
@@ -13,12 +10,9 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from gpu_proxy.config_errors import line_of
 from gpu_proxy.errors import ConfigError
 from gpu_proxy.handshake import HANDLE_MAX
-from gpu_proxy.sizes import parse_size
 
-ZONE_NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?")
 ZONES_MAX = 256
 Count = Annotated[int, msgspec.Meta(ge=1, le=65536)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=3600)]
@@ -28,22 +22,22 @@ class ZoneConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One zone. Sizes are bytes, or texts as "4GiB"; 0 means no limit but the machine's."""
 
     owner: int | str = ""  # of the socket and its directory; default: the daemon's user
-    group: int | str = ""
+    group: int | str = ""  # default: the owner's group
     device_memory: int | str = 0  # default: the whole device
     host_memory: int | str = 0  # default: half of this machine's memory
     sessions: Count = 256
     handles: Annotated[int, msgspec.Meta(ge=1, le=1 << 30)] = 4 * HANDLE_MAX
-    isolation: Literal["shared", "exclusive", "virtual"] = "shared"
-    pending: Count = 32  # connections of which the handshake is not finished
-    environment: dict[str, str] = {}  # CUDA_* settings for the workers' driver
+    isolation: str = "shared"
+    pending: Count = 32  # connections whose handshake is not finished
+    environment: dict[str, str] = {}  # CUDA_* settings for the driver in the workers
 
 
 class WorkersConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How workers run."""
 
-    uid_base: Annotated[int, msgspec.Meta(ge=1000, lt=1 << 31)] = 2_000_000_000
+    uid_base: Annotated[int, msgspec.Meta(ge=1000, lt=1 << 31)] = 1_900_000_000
     own_uid: Literal["auto", "always", "never"] = "auto"
-    stderr: bool = False  # let workers write to the daemon's standard error: for debugging
+    stderr: bool = False  # keep the daemon's standard error in workers: for debugging only
     hello_seconds: Seconds = 5.0
     ready_seconds: Seconds = 60.0
 
@@ -55,54 +49,111 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     state_dir: str = ""
     executor: Literal["c", "python"] = "c"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    software_memory: int | str = 0  # of the software GPU; 0: its own default
     workers: WorkersConfig = WorkersConfig()
     zone: dict[str, ZoneConfig] = {}
 
 
-def default_runtime_dir() -> Path:
-    """Return /run/vgpu for root, else vgpu below $XDG_RUNTIME_DIR."""
-    if os.geteuid() == 0:
-        return Path("/run/vgpu")
-    base = os.environ.get("XDG_RUNTIME_DIR")
-    if not base:
-        raise ConfigError("XDG_RUNTIME_DIR is not set: give --runtime-dir")
-    return Path(base) / "vgpu"
+class Source:
+    """Where the configuration was written, for errors that name file, line and key."""
+
+    def __init__(self, path: Path | None = None, text: str = "") -> None:
+        self.path = path
+        self._lines = text.splitlines()
+
+    def error(self, key: str, problem: str) -> ConfigError:
+        """Return the error for a dotted key."""
+        if self.path is None:
+            return ConfigError(f"command line: {key}: {problem}")
+        return ConfigError(f"{self.path}:{self._line(key)}: {key}: {problem}")
+
+    def _line(self, key: str) -> int:
+        """Return the line of a key, or the nearest line of a table above it."""
+        table, best, depth = "", 1, -1
+        for number, line in enumerate(self._lines, 1):
+            name = _key_of_line(line, table)
+            if line.lstrip().startswith("["):
+                table = name
+            if name and name.count(".") > depth and (key == name or key.startswith(name + ".")):
+                best, depth = number, name.count(".")
+        return best
 
 
-def default_state_dir(runtime_dir: Path) -> Path:
-    """Return the place for caches, which outlive the daemon."""
-    if runtime_dir != _or_none(default_runtime_dir):
-        return runtime_dir / "state"
-    if os.geteuid() == 0:
-        return Path("/var/lib/vgpu")
-    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(base) / "vgpu"
+def _key_of_line(line: str, table: str) -> str:
+    header = re.match(r"\s*\[+\s*([^\]]+?)\s*\]+", line)
+    if header:
+        return header[1].replace('"', "").replace(" ", "")
+    assignment = re.match(r'\s*([A-Za-z0-9_."-]+)\s*=', line)
+    if not assignment:
+        return ""
+    name = assignment[1].replace('"', "")
+    return f"{table}.{name}" if table else name
 
 
-def _or_none(function: object) -> Path | None:
-    try:
-        return function() if callable(function) else None
-    except ConfigError:
-        return None
-
-
-def load(path: Path) -> Config:
+def load(path: Path) -> tuple[Config, Source]:
     """Read and check a file. Raises ConfigError with file, line and key."""
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: {error}") from None
-    try:
         tree = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path}: {error}") from None
+    source = Source(path, text)
+    _expect_known_keys(tree, source)
     try:
         config = msgspec.convert(tree, Config)
     except msgspec.ValidationError as error:
-        raise ConfigError(_with_place(path, text, str(error))) from None
-    for name, zone in config.zone.items():
-        _check(zone, name, lambda key, problem, n=name: _placed(path, text, ["zone", n, key], problem))
+        problem, _, place = str(error).partition(" - at `")
+        raise source.error(_dotted(place.rstrip("`"), tree), problem) from None
     if len(config.zone) > ZONES_MAX:
-        raise ConfigError(f"{path}: {len(config.zone)} zones, at most {ZONES_MAX}")
-    return config
+        raise source.error("zone", f"{len(config.zone)} zones, at most {ZONES_MAX}")
+    return config, source
+
+
+def _dotted(place: str, tree: dict[str, object]) -> str:
+    """Turn msgspec's `$.zone[...].sessions` into `zone.NAME.sessions`, the first zone that fails."""
+    key = place.removeprefix("$").removeprefix(".")
+    if not key.startswith("zone[...]"):
+        return key
+    zones = tree.get("zone")
+    for name, zone in zones.items() if isinstance(zones, dict) else ():
+        try:
+            msgspec.convert(zone, ZoneConfig)
+        except msgspec.ValidationError:
+            return key.replace("zone[...]", f"zone.{name}")
+    return key
+
+
+def _expect_known_keys(tree: dict[str, object], source: Source) -> None:
+    """Find unknown keys ourselves: msgspec names the table only, not the key."""
+    _known(tree, Config, "", source)
+    workers, zones = tree.get("workers"), tree.get("zone")
+    if isinstance(workers, dict):
+        _known(workers, WorkersConfig, "workers.", source)
+    if isinstance(zones, dict):
+        for name, zone in zones.items():
+            if isinstance(zone, dict):
+                _known(zone, ZoneConfig, f"zone.{name}.", source)
+
+
+def _known(
+    table: dict[str, object], kind: type[msgspec.Struct], prefix: str, source: Source
+) -> None:
+    for key in table:
+        if key not in kind.__struct_fields__:
+            known = ", ".join(sorted(kind.__struct_fields__))
+            raise source.error(prefix + key, f"unknown key; known are {known}")
+
+
+def parse_zone_option(option: str) -> tuple[str, ZoneConfig]:
+    """Parse NAME[:key=value,...] of the command line."""
+    name, _, rest = option.partition(":")
+    values: dict[str, object] = {}
+    for part in filter(None, rest.split(",")):
+        key, equals, value = part.partition("=")
+        if not equals:
+            raise ConfigError(f"--zone {option}: {part!r} is not key=value")
+        values[key.strip().replace("-", "_")] = value.strip()
+    _known(values, ZoneConfig, f"zone.{name}.", Source())
+    try:
+        return name, msgspec.convert(values, ZoneConfig, strict=False)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"--zone {option}: {error}") from None

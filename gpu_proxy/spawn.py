@@ -27,7 +27,7 @@ class Entries:
     """The functions that children run; no compiler in real mode."""
 
     worker: Callable[[WorkerSetup], None]
-    compiler: Callable[[int], None] | None
+    compiler: Callable[[list[str]], int] | None
 
 
 def run_child(request: Fork, fds: list[int], entries: Entries) -> NoReturn:
@@ -85,7 +85,7 @@ def _run_compiler(request: Fork, fds: list[int], entries: Entries, parent: int) 
     os.environ.clear()
     os.environ.update(request.compiler_environment)
     sandbox.enter(request.sandbox, parent)
-    entries.compiler(fds[0])
+    raise SystemExit(entries.compiler([f"--fd={fds[0]}"]))
 
 
 def worker_setup(values: WorkerValues, fds: list[int]) -> WorkerSetup:

@@ -112,7 +112,7 @@ def _load_entries(worker_module: str, compiler: bool, driver_library: str) -> sp
         ctypes.CDLL(driver_library, mode=ctypes.RTLD_GLOBAL)
     worker = importlib.import_module(worker_module)
     helper = importlib.import_module(COMPILER_MODULE) if compiler else None
-    return spawn.Entries(worker.main, helper.serve if helper else None)
+    return spawn.Entries(worker.main, helper.main if helper else None)
 
 
 def main() -> None:

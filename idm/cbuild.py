@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -111,3 +112,26 @@ def run(command: Sequence[str]) -> None:
 
 def _digest(command: Sequence[str]) -> str:
     return hashlib.sha256("\0".join(command).encode()).hexdigest()
+
+
+def extension(
+    name: str, *, binding: Path, sources: Sequence[Path], includes: Sequence[Path], sanitize: str
+) -> Path:
+    """A Python extension module `name` (a path without suffix) from a cffi binding and its C."""
+    suffix = sysconfig.get_config_var("EXT_SUFFIX")
+    python = Path(sysconfig.get_path("include"))
+    if not (python / "Python.h").exists():
+        raise BuildError(f"Python.h is missing in {python} (apt install python3-dev)")
+    instrument = [f"-fsanitize={sanitize}"] if sanitize else []
+    # cffi's generated code does not keep to our warnings.
+    glue = binding.with_suffix(".o")
+    if not glue.exists() or glue.stat().st_mtime < binding.stat().st_mtime:
+        paths = [f"-I{path}" for path in (*includes, python)]
+        run([*compiler(), "-O2", "-fPIC", "-w", *paths, *instrument, "-c", str(binding), "-o", str(glue)])
+    return Library(
+        output=root() / f"{name}{suffix}",
+        sources=sources,
+        includes=includes,
+        flags=instrument,
+        link=[str(glue), *instrument, "-lpthread"],
+    ).build()

@@ -23,8 +23,8 @@ struct vx *vx_open(void *region, struct idm_counters *counters, int request_door
 
     if (!x)
         return NULL;
-    x->object_capacity = max_objects < IDM_HANDLE_MAX ? max_objects + 1 : IDM_HANDLE_MAX;
-    x->objects = calloc(x->object_capacity, sizeof *x->objects);
+    x->object_limit = max_objects;
+    x->objects = calloc(IDM_HANDLE_MAX, sizeof *x->objects); /* address space, touched as needed */
     if (!x->objects) {
         free(x);
         return NULL;
@@ -39,6 +39,21 @@ struct vx *vx_open(void *region, struct idm_counters *counters, int request_door
     x->waiter_slot = -1;
     idm_consumer_init(&x->consumer, region);
     return x;
+}
+
+const struct idm_record *vx_request(const struct vx *x)
+{
+    return &x->request.record;
+}
+
+const char *vx_reason(const struct vx *x)
+{
+    return x->reason;
+}
+
+uint64_t vx_current(const struct vx *x)
+{
+    return x->current;
 }
 
 void vx_stop(struct vx *x)
@@ -234,5 +249,23 @@ int vx_run(struct vx *x)
             return VX_PYTHON;
         vx_execute(x);
     }
-    return VX_STOPPED;
+    return x->reason[0] ? VX_MALFORMED : VX_STOPPED;
+}
+
+void vx_clear_sticky(struct vx *x)
+{
+    atomic_store_explicit(&x->back->sticky, 0, memory_order_release);
+}
+
+void vx_count(struct vx *x, uint64_t bytes_in, uint64_t bytes_out, uint64_t launches)
+{
+    atomic_fetch_add_explicit(&x->counters->bytes_in, bytes_in, memory_order_relaxed);
+    atomic_fetch_add_explicit(&x->counters->bytes_out, bytes_out, memory_order_relaxed);
+    atomic_fetch_add_explicit(&x->counters->launches, launches, memory_order_relaxed);
+}
+
+void vx_count_memory(struct vx *x, int64_t device_bytes, int64_t host_bytes)
+{
+    atomic_fetch_add_explicit(&x->counters->device_bytes, (uint64_t)device_bytes, memory_order_relaxed);
+    atomic_fetch_add_explicit(&x->counters->host_bytes, (uint64_t)host_bytes, memory_order_relaxed);
 }

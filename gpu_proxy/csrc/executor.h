@@ -19,6 +19,7 @@
 #include "ring.h"
 
 enum {
+    VX_OWN_INDEX = IDM_HANDLE_MAX / 2, /* first index of handles that the worker chooses */
     VX_CALLS = 0x1000,          /* call numbers */
     VX_PENDING_MAX = 8192,      /* operations that are waited for by polling */
     VX_LATE_THREADS = 4096,     /* threads whose late errors are told apart */
@@ -102,7 +103,9 @@ struct vx {
 
     pthread_mutex_t lock;       /* objects, ranges, late errors */
     struct vx_object *objects;
-    uint32_t object_capacity, object_top, object_count;
+    uint32_t object_limit;      /* objects that may be alive */
+    uint32_t object_top[2];     /* indexes in use: chosen by the front end, and from VX_OWN_INDEX up */
+    uint32_t object_count;
     struct vx_range *ranges;
     size_t range_count, range_capacity;
     struct vx_late_error late[VX_LATE_THREADS];
@@ -134,6 +137,9 @@ struct vx {
 struct vx *vx_open(void *region, struct idm_counters *counters, int request_doorbell,
                    const int *slot_doorbells, uint32_t max_objects, int use_c);
 int vx_run(struct vx *x);
+const struct idm_record *vx_request(const struct vx *x);
+const char *vx_reason(const struct vx *x);
+uint64_t vx_current(const struct vx *x);
 void vx_stop(struct vx *x);
 void vx_set_function(struct vx *x, uint32_t number, uint64_t address);
 /* Sets one member of struct vx_driver by its position; used once at start. */
@@ -152,11 +158,19 @@ void vx_answer(struct vx *x, uint32_t slot, uint32_t sequence, uint32_t reply, i
 void vx_late(struct vx *x, uint32_t thread, int32_t status);
 int32_t vx_take_late(struct vx *x, uint32_t thread);
 void vx_note_status(struct vx *x, int32_t status);
+void vx_clear_sticky(struct vx *x); /* the context that had the error is gone */
+void vx_count(struct vx *x, uint64_t bytes_in, uint64_t bytes_out, uint64_t launches);
+void vx_count_memory(struct vx *x, int64_t device_bytes, int64_t host_bytes);
 
 /* Objects. Negative results are -errno: -EPROTO for a handle that the front end may not choose. */
 int vx_install(struct vx *x, uint64_t handle, unsigned kind, uint64_t object, uint64_t context,
                uint64_t parent);
 int vx_lookup(struct vx *x, uint64_t handle, unsigned kind, uint64_t *object);
+/* The handle of an object that the driver named: a known one, or a new one. 0 when the table is full. */
+uint64_t vx_handle_of(struct vx *x, unsigned kind, uint64_t object, uint64_t context, uint64_t parent);
+/* The first object for which nothing but 0 is returned ends the walk; used by context-wide waits. */
+typedef int vx_visitor(const struct vx_object *object, void *data);
+int vx_each_object(struct vx *x, vx_visitor *visitor, void *data);
 int vx_drop(struct vx *x, uint64_t handle);
 /* Drop everything that dies with `handle`; the number of objects dropped. */
 uint32_t vx_drop_dependents(struct vx *x, uint64_t handle);

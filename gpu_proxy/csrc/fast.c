@@ -142,21 +142,25 @@ static int resolve(struct vx *x, struct arguments *arguments)
     return status;
 }
 
-/* After a successful call: created objects enter the table, dropped ones leave it. */
-static int keep_objects(struct vx *x, const struct arguments *arguments)
+/* Created objects enter the table when the call succeeded; dropped ones leave it in any case, since the
+ * front end does not name them again. -ENOSPC: the zone may not have more. */
+static int keep_objects(struct vx *x, const struct arguments *arguments, int status)
 {
     const uint64_t *words = idm_words(&x->request.record);
+    int result = 0;
 
-    for (unsigned i = 0; i < x->call->param_count; i++) {
+    for (unsigned i = 0; i < x->call->param_count && result == 0; i++) {
         const struct idm_param *param = &x->call->params[i];
-        if (param->wire == IDM_CREATES &&
-            vx_install(x, words[i], param->kind, arguments->created[i], x->request.record.context,
-                       param->parent ? words[param->parent - 1] : 0))
-            return -EPROTO;
-        if (param->flags & IDM_DROPS)
+        if (param->wire == IDM_CREATES && status == VX_SUCCESS)
+            result = vx_install(x, words[i], param->kind, arguments->created[i],
+                                x->request.record.context,
+                                param->parent ? words[param->parent - 1] : 0);
+        if (param->flags & IDM_DROPS) {
+            vx_drop_dependents(x, words[i]);
             vx_drop(x, words[i]);
+        }
     }
-    return 0;
+    return result;
 }
 
 static int call_driver(struct vx *x, struct arguments *arguments)
@@ -166,11 +170,12 @@ static int call_driver(struct vx *x, struct arguments *arguments)
 
     /* Every argument of these rows is an integer or a pointer, so extra ones do no harm on x86-64. */
     int status = function(v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8], v[9], v[10], v[11]);
-    if (status == VX_SUCCESS && keep_objects(x, arguments)) {
+    int kept = keep_objects(x, arguments, status);
+    if (kept == -EPROTO) {
         snprintf(x->reason, sizeof x->reason, "a handle that the front end may not choose");
         x->stop = 1;
     }
-    return status;
+    return kept == -ENOSPC ? VX_OUT_OF_MEMORY : status;
 }
 
 static int run_generic(struct vx *x)

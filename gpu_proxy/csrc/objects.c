@@ -12,7 +12,20 @@ static struct vx_object *slot_of(struct vx *x, uint64_t handle)
 {
     uint32_t index = IDM_HANDLE_INDEX(handle);
 
-    return index < x->object_capacity ? &x->objects[index] : NULL;
+    return index < IDM_HANDLE_MAX ? &x->objects[index] : NULL;
+}
+
+static void note_index(struct vx *x, uint32_t index)
+{
+    uint32_t *top = &x->object_top[index >= VX_OWN_INDEX];
+
+    if (index >= *top)
+        *top = index + 1;
+}
+
+static int is_full(const struct vx *x)
+{
+    return x->object_count >= x->object_limit;
 }
 
 int vx_install(struct vx *x, uint64_t handle, unsigned kind, uint64_t object, uint64_t context,
@@ -26,11 +39,12 @@ int vx_install(struct vx *x, uint64_t handle, unsigned kind, uint64_t object, ui
         result = -EPROTO;
     else if (entry->handle || IDM_HANDLE_GENERATION(handle) <= entry->generation)
         result = -EPROTO;
+    else if (is_full(x))
+        result = -ENOSPC;
     if (result == 0) {
         *entry = (struct vx_object){.handle = handle, .object = object, .context = context,
                                     .parent = parent, .generation = IDM_HANDLE_GENERATION(handle)};
-        if (IDM_HANDLE_INDEX(handle) >= x->object_top)
-            x->object_top = IDM_HANDLE_INDEX(handle) + 1;
+        note_index(x, IDM_HANDLE_INDEX(handle));
         x->object_count++;
         atomic_store_explicit(&x->counters->handles, x->object_count, memory_order_relaxed);
     }
@@ -76,21 +90,78 @@ int vx_drop(struct vx *x, uint64_t handle)
     return result;
 }
 
+static const uint32_t first_index[2] = {0, VX_OWN_INDEX};
+
+int vx_each_object(struct vx *x, vx_visitor *visitor, void *data)
+{
+    int result = 0;
+
+    pthread_mutex_lock(&x->lock);
+    for (int half = 0; half < 2; half++)
+        for (uint32_t i = first_index[half]; i < x->object_top[half] && result == 0; i++)
+            if (x->objects[i].handle)
+                result = visitor(&x->objects[i], data);
+    pthread_mutex_unlock(&x->lock);
+    return result;
+}
+
 uint32_t vx_drop_dependents(struct vx *x, uint64_t handle)
 {
     uint32_t dropped = 0;
 
     pthread_mutex_lock(&x->lock);
-    for (uint32_t i = 0; i < x->object_top; i++) {
-        struct vx_object *entry = &x->objects[i];
-        if (entry->handle && entry->handle != handle &&
-            (entry->context == handle || entry->parent == handle)) {
-            clear(x, entry);
-            dropped++;
+    for (int half = 0; half < 2; half++)
+        for (uint32_t i = first_index[half]; i < x->object_top[half]; i++) {
+            struct vx_object *entry = &x->objects[i];
+            if (entry->handle && entry->handle != handle &&
+                (entry->context == handle || entry->parent == handle)) {
+                clear(x, entry);
+                dropped++;
+            }
         }
-    }
     pthread_mutex_unlock(&x->lock);
     return dropped;
+}
+
+struct wanted {
+    uint64_t object, handle;
+    unsigned kind;
+};
+
+static int same_object(const struct vx_object *entry, void *data)
+{
+    struct wanted *wanted = data;
+
+    if (entry->object != wanted->object || IDM_HANDLE_KIND(entry->handle) != wanted->kind)
+        return 0;
+    wanted->handle = entry->handle;
+    return 1;
+}
+
+/* A free index of the worker's half, or 0. */
+static uint32_t own_index(struct vx *x)
+{
+    uint32_t index = x->object_top[1] ? x->object_top[1] : VX_OWN_INDEX;
+
+    if (index < IDM_HANDLE_MAX)
+        return index;
+    for (index = VX_OWN_INDEX; index < IDM_HANDLE_MAX; index++)
+        if (!x->objects[index].handle)
+            return index;
+    return 0;
+}
+
+uint64_t vx_handle_of(struct vx *x, unsigned kind, uint64_t object, uint64_t context, uint64_t parent)
+{
+    struct wanted wanted = {.object = object, .kind = kind};
+
+    if (object == 0 || vx_each_object(x, same_object, &wanted))
+        return wanted.handle;
+    uint32_t index = own_index(x);
+    if (!index)
+        return 0;
+    uint64_t handle = IDM_HANDLE(kind, x->objects[index].generation + 1, index);
+    return vx_install(x, handle, kind, object, context, parent) ? 0 : handle;
 }
 
 int vx_set_capturing(struct vx *x, uint64_t handle, uint32_t capturing)

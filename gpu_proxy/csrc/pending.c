@@ -10,7 +10,7 @@
 
 enum vx_pending_kind { PENDING_ANSWER, PENDING_CHUNK, PENDING_CALLBACK, PENDING_EVENT };
 
-enum { EVENT_DISABLE_TIMING = 2, WAIT_VALUE_GEQ = 0 };
+enum { KIND_STREAM = 2, EVENT_DISABLE_TIMING = 2, WAIT_VALUE_GEQ = 0 };
 
 static struct vx_event_pool *pool_of(struct vx *x, uint64_t context)
 {
@@ -125,24 +125,33 @@ int vx_release_chunk_after(struct vx *x, uint64_t stream, uint32_t chunk)
     return wait_for(x, stream, &pending);
 }
 
+struct stream_list {
+    uint64_t context;           /* handle */
+    uint64_t *streams;
+    uint32_t count, limit;
+};
+
+static int collect_stream(const struct vx_object *entry, void *data)
+{
+    struct stream_list *list = data;
+
+    if (IDM_HANDLE_KIND(entry->handle) == KIND_STREAM && entry->context == list->context &&
+        !entry->capturing && list->count < list->limit)
+        list->streams[list->count++] = entry->object;
+    return 0;
+}
+
 /* Streams of a context that a context-wide wait must include, the legacy one first. */
 static uint32_t context_streams(struct vx *x, uint64_t handle, uint64_t *streams, uint32_t limit)
 {
-    uint32_t count = 0;
+    struct stream_list list = {.context = handle, .streams = streams, .limit = limit};
 
-    streams[count++] = 0;
-    pthread_mutex_lock(&x->lock);
-    for (uint32_t i = 0; i < x->object_top && count < limit; i++) {
-        const struct vx_object *entry = &x->objects[i];
-        if (entry->handle && IDM_HANDLE_KIND(entry->handle) == 2 && entry->context == handle &&
-            !entry->capturing)
-            streams[count++] = entry->object;
-    }
-    pthread_mutex_unlock(&x->lock);
-    for (uint32_t i = 0; i < x->thread_stream_count && count < limit; i++)
+    list.streams[list.count++] = 0;
+    vx_each_object(x, collect_stream, &list);
+    for (uint32_t i = 0; i < x->thread_stream_count && list.count < limit; i++)
         if (x->thread_streams[i].context == x->current)
-            streams[count++] = (uint64_t)(uintptr_t)x->thread_streams[i].stream;
-    return count;
+            streams[list.count++] = (uint64_t)(uintptr_t)x->thread_streams[i].stream;
+    return list.count;
 }
 
 int vx_wait_context(struct vx *x, uint64_t handle, uint32_t slot, uint32_t sequence)

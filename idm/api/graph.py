@@ -98,14 +98,14 @@ call(0x0913, "cuGraphAddKernelNode_v2", 12000, front="graph_add_kernel_node_v2",
      node=creates(GRAPH_NODE, parent="graph"), graph=GRAPH, dependencies=DEPENDENCIES, count=size,
      parameters=local("const CUDA_KERNEL_NODE_PARAMS *"))
 call(0x0914, "cuGraphAddMemcpyNode", 10000, front="graph_add_memcpy_node",
-     handler="graph_add_memcpy_node", no_context=True, node=creates(GRAPH_NODE, parent="graph"),
+     no_context=True, node=creates(GRAPH_NODE, parent="graph"),
      graph=GRAPH, dependencies=DEPENDENCIES, count=size, copy=struct_in(CUDA_MEMCPY3D),
      context=optional(CONTEXT))
-call(0x0915, "cuGraphAddMemsetNode", 10000, handler="graph_add_memset_node", no_context=True,
+call(0x0915, "cuGraphAddMemsetNode", 10000, front="graph_add_memset_node", no_context=True,
      node=creates(GRAPH_NODE, parent="graph"), graph=GRAPH, dependencies=DEPENDENCIES, count=size,
      parameters=struct_in(CUDA_MEMSET_NODE_PARAMS), context=optional(CONTEXT))
 call(0x0916, "cuGraphAddHostNode", 10000, front="graph_add_host_node",
-     handler="graph_add_host_node", no_context=True, node=creates(GRAPH_NODE, parent="graph"),
+     no_context=True, node=creates(GRAPH_NODE, parent="graph"),
      graph=GRAPH, dependencies=DEPENDENCIES, count=size,
      parameters=struct_in(CUDA_HOST_NODE_PARAMS))
 call(0x0917, "cuGraphAddNode", 12020, front="graph_add_node", no_context=True,
@@ -197,19 +197,19 @@ call(0x093C, "cuGraphKernelNodeGetAttribute", 11000, handler="graph_kernel_node_
 call(0x093D, "cuGraphKernelNodeSetAttribute", 11000, handler="graph_kernel_node_set_attribute",
      no_context=True, node=GRAPH_NODE, attribute=enum("CUkernelNodeAttrID"),
      value=struct_in(CUkernelNodeAttrValue))
-call(0x093E, "cuGraphMemcpyNodeGetParams", 10000, handler="graph_memcpy_node_get_params",
+call(0x093E, "cuGraphMemcpyNodeGetParams", 10000, front="graph_memcpy_node_get_params",
      no_context=True, node=GRAPH_NODE, copy=out(CUDA_MEMCPY3D))
 call(0x093F, "cuGraphMemcpyNodeSetParams", 10000, front="graph_memcpy_node_set_params",
-     handler="graph_memcpy_node_set_params", no_context=True, node=GRAPH_NODE,
+     no_context=True, node=GRAPH_NODE,
      copy=struct_in(CUDA_MEMCPY3D))
-call(0x0940, "cuGraphMemsetNodeGetParams", 10000, no_context=True, node=GRAPH_NODE,
+call(0x0940, "cuGraphMemsetNodeGetParams", 10000, front="graph_memset_node_get_params", no_context=True, node=GRAPH_NODE,
      parameters=out(CUDA_MEMSET_NODE_PARAMS))
-call(0x0941, "cuGraphMemsetNodeSetParams", 10000, handler="graph_memset_node_set_params",
+call(0x0941, "cuGraphMemsetNodeSetParams", 10000, front="graph_memset_node_set_params",
      no_context=True, node=GRAPH_NODE, parameters=struct_in(CUDA_MEMSET_NODE_PARAMS))
-call(0x0942, "cuGraphHostNodeGetParams", 10000, handler="graph_host_node_get_params",
+call(0x0942, "cuGraphHostNodeGetParams", 10000, front="graph_host_node_get_params",
      no_context=True, node=GRAPH_NODE, parameters=out(CUDA_HOST_NODE_PARAMS))
 call(0x0943, "cuGraphHostNodeSetParams", 10000, front="graph_host_node_set_params",
-     handler="graph_host_node_set_params", no_context=True, node=GRAPH_NODE,
+     no_context=True, node=GRAPH_NODE,
      parameters=struct_in(CUDA_HOST_NODE_PARAMS))
 call(0x0944, "cuGraphChildGraphNodeGetGraph", 10000, no_context=True, node=GRAPH_NODE,
      graph=out(GRAPH))
@@ -252,13 +252,13 @@ call(0x0957, "cuGraphExecKernelNodeSetParams_v2", 12000,
      front="graph_exec_kernel_node_set_params_v2", exec_=GRAPH_EXEC, node=GRAPH_NODE,
      parameters=local("const CUDA_KERNEL_NODE_PARAMS *"))
 call(0x0958, "cuGraphExecMemcpyNodeSetParams", 10020, front="graph_exec_memcpy_node_set_params",
-     handler="graph_exec_memcpy_node_set_params", no_context=True, exec_=GRAPH_EXEC,
+     no_context=True, exec_=GRAPH_EXEC,
      node=GRAPH_NODE, copy=struct_in(CUDA_MEMCPY3D), context=optional(CONTEXT))
-call(0x0959, "cuGraphExecMemsetNodeSetParams", 10020, handler="graph_exec_memset_node_set_params",
+call(0x0959, "cuGraphExecMemsetNodeSetParams", 10020, front="graph_exec_memset_node_set_params",
      no_context=True, exec_=GRAPH_EXEC, node=GRAPH_NODE,
      parameters=struct_in(CUDA_MEMSET_NODE_PARAMS), context=optional(CONTEXT))
 call(0x095A, "cuGraphExecHostNodeSetParams", 10020, front="graph_exec_host_node_set_params",
-     handler="graph_exec_host_node_set_params", no_context=True, exec_=GRAPH_EXEC, node=GRAPH_NODE,
+     no_context=True, exec_=GRAPH_EXEC, node=GRAPH_NODE,
      parameters=struct_in(CUDA_HOST_NODE_PARAMS))
 call(0x095B, "cuGraphExecChildGraphNodeSetParams", 11010, no_context=True, exec_=GRAPH_EXEC,
      node=GRAPH_NODE, child=GRAPH)
@@ -271,7 +271,7 @@ call(0x095D, "cuGraphExecEventWaitNodeSetEvent", 11010, no_context=True, exec_=G
 call(0x095E, "cuGraphConditionalHandleCreate", 12030, no_context=True,
      conditional=out(scalar("CUgraphConditionalHandle", 8)), graph=GRAPH, context=optional(CONTEXT),
      initial=c_uint, flags=c_uint)
-call(0x095F, "cuUserObjectCreate", 11030, front="user_object_create", handler="user_object_create",
+call(0x095F, "cuUserObjectCreate", 11030, front="user_object_create",
      no_context=True, object_=creates(USER_OBJECT), data=address("void *"),
      destroy=address("CUhostFn"), references=c_uint, flags=c_uint)
 call(0x0960, "cuUserObjectRetain", 11030, no_context=True, object_=USER_OBJECT, count=c_uint)

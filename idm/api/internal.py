@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Calls that only libvgpu and the worker know: what hand-written front-end functions send."""
 
+from .common import DEPENDENCIES, FUNCTION, GRAPH, GRAPH_EXEC, GRAPH_NODE, LINK, USER_OBJECT
+from .structs import CUDA_MEMCPY3D_PEER, CUgraphEdgeData, CUgraphNodeParams, CUipcMemHandle
 from .table import POSTED, call
 from .types import (
     Kind,
@@ -12,6 +14,7 @@ from .types import (
     c_int,
     c_uint,
     creates,
+    device_ptr,
     device_range,
     drops,
     handle,
@@ -19,6 +22,7 @@ from .types import (
     size,
     string_in,
     struct,
+    struct_in,
     u64,
 )
 
@@ -100,3 +104,68 @@ call(0x0F15, "vgpuContextCreate", 0, handler="context_create", no_context=True,
      context=creates(handle(Kind.CONTEXT)), flags=c_uint, device=c_int)
 # Settings that libcuda would read from its own environment, NAME=value; before anything else.
 call(0x0F16, "vgpuEnvironment", 0, POSTED, handler="environment", no_context=True, text=string_in)
+
+# Copies of rectangles. The side that is the application's pageable memory has no address here: its rows lie
+# densely in a staging chunk, or come back as results. Arrays and contexts are handles inside the structure.
+call(0x0F20, "vgpuCopy3DIn", 0, POSTED, handler="copy_3d_in",
+     copy=struct_in(CUDA_MEMCPY3D_PEER), chunk=c_uint, count=size, stream=_stream)
+call(0x0F21, "vgpuCopy3DOut", 0, handler="copy_3d_out",
+     copy=struct_in(CUDA_MEMCPY3D_PEER), count=size, stream=_stream, data=bytes_out("count"))
+
+# Nodes of every kind. The structure is the public one, but handles stand for objects, a host function is
+# its number, and kernel parameters follow as bytes.
+call(0x0F22, "vgpuGraphAddNode", 0, handler="graph_add_node", no_context=True,
+     node=creates(GRAPH_NODE, parent="graph"), graph=GRAPH, dependencies=DEPENDENCIES,
+     edges=array_in(CUgraphEdgeData, "count", null=True), count=size,
+     parameters=struct_in(CUgraphNodeParams), param_bytes=c_uint, params=bytes_in("param_bytes"),
+     body_count=c_uint, bodies=array_out(GRAPH, "body_count", null=True))
+call(0x0F23, "vgpuGraphNodeSetParams", 0, handler="graph_node_set_params", no_context=True,
+     node=GRAPH_NODE, parameters=struct_in(CUgraphNodeParams), param_bytes=c_uint,
+     params=bytes_in("param_bytes"))
+call(0x0F24, "vgpuGraphExecNodeSetParams", 0, handler="graph_exec_node_set_params", no_context=True,
+     exec_=GRAPH_EXEC, node=GRAPH_NODE, parameters=struct_in(CUgraphNodeParams),
+     param_bytes=c_uint, params=bytes_in("param_bytes"))
+call(0x0F25, "vgpuGraphNodeGetParams", 0, handler="graph_node_get_params", no_context=True,
+     node=GRAPH_NODE, parameters=out(CUgraphNodeParams), param_bytes=out(c_uint),
+     capacity=c_uint, params=bytes_out("capacity"))
+
+# What a capture knows. Nodes and edges beyond the capacity are left out, `count` has them all.
+call(0x0F26, "vgpuCaptureInfo", 0, handler="capture_info",
+     stream=_stream, status=out(c_uint), identifier=out(u64), graph=out(GRAPH), count=out(size),
+     capacity=c_uint, nodes=array_out(GRAPH_NODE, "capacity"),
+     edges=array_out(CUgraphEdgeData, "capacity"))
+
+# The linker. Logs are asked for apart, because a call that fails brings no results.
+call(0x0F27, "vgpuLinkCreate", 0, handler="link_create",
+     link=creates(LINK), option_count=c_uint, options=array_in(c_uint, "option_count"),
+     values=array_in(u64, "option_count"), info_bytes=c_uint, error_bytes=c_uint)
+call(0x0F28, "vgpuLinkAdd", 0, handler="link_add", lane=True,
+     link=LINK, kind=c_uint, upload=drops(handle(Kind.UPLOAD)), name=string_in,
+     option_count=c_uint, options=array_in(c_uint, "option_count"),
+     values=array_in(u64, "option_count"))
+call(0x0F29, "vgpuLinkComplete", 0, handler="link_complete", lane=True,
+     link=LINK, bytes=out(size))
+call(0x0F2A, "vgpuLinkImage", 0, handler="link_image",
+     link=LINK, offset=size, count=size, data=bytes_out("count"))
+call(0x0F2B, "vgpuLinkLog", 0, handler="link_log",
+     link=LINK, info_bytes=c_uint, info=bytes_out("info_bytes"), error_bytes=c_uint,
+     error=bytes_out("error_bytes"))
+
+# Occupancy of clusters: the answer is the number of active clusters, or the largest cluster.
+call(0x0F2C, "vgpuOccupancyClusters", 0, handler="occupancy_clusters",
+     function=FUNCTION, grid_x=c_uint, grid_y=c_uint, grid_z=c_uint, block_x=c_uint,
+     block_y=c_uint, block_z=c_uint, shared=c_uint, stream=_stream, attribute_count=c_uint,
+     attributes=array_in(LAUNCH_ATTRIBUTE, "attribute_count"), largest=c_uint, answer=out(c_int))
+
+# Memory of another process of the zone, with the size that the reservation of its addresses needs.
+call(0x0F2D, "vgpuIpcOpenMemory", 0, handler="ipc_open_memory",
+     identifier=struct_in(CUipcMemHandle), flags=c_uint, dptr=out(device_ptr), bytes=out(size))
+
+# What the front end keeps about a kernel whose handle the back end chose.
+call(0x0F2E, "vgpuFunctionInfo", 0, handler="function_info", no_context=True,
+     function=FUNCTION, name_bytes=c_uint, name=bytes_out("name_bytes"), info=out(FUNCTION_INFO),
+     capacity=c_uint, layout=array_out(PARAM_INFO, "capacity"))
+
+# An application function that the driver calls when the last reference to an object is gone.
+call(0x0F2F, "vgpuUserObjectCreate", 0, handler="user_object_create", no_context=True,
+     object_=creates(USER_OBJECT), callback=u64, references=c_uint, flags=c_uint)

@@ -11,14 +11,14 @@ from .types import address, c_int, c_uint, local, out, size
 # fmt: off
 
 # Kernel parameters: the front end knows their sizes and packs them into the record.
-call(0x0800, "cuLaunchKernel", 4000, POSTED, front="launch_kernel", fast=True, per_thread="_ptsz",
+call(0x0800, "cuLaunchKernel", 4000, POSTED, elsewhere=True, front="launch_kernel", fast=True, per_thread="_ptsz",
      function=FUNCTION, grid_x=c_uint, grid_y=c_uint, grid_z=c_uint, block_x=c_uint, block_y=c_uint,
      block_z=c_uint, shared=c_uint, stream=STREAM, parameters=local("void **"),
      extra=local("void **"))
-call(0x0801, "cuLaunchKernelEx", 11060, POSTED, front="launch_kernel_ex", fast=True,
+call(0x0801, "cuLaunchKernelEx", 11060, POSTED, elsewhere=True, front="launch_kernel_ex", fast=True,
      per_thread="_ptsz", config=local("const CUlaunchConfig *"), function=FUNCTION,
      parameters=local("void **"), extra=local("void **"))
-call(0x0802, "cuLaunchCooperativeKernel", 9000, POSTED, front="launch_cooperative_kernel",
+call(0x0802, "cuLaunchCooperativeKernel", 9000, POSTED, elsewhere=True, front="launch_cooperative_kernel",
      fast=True, per_thread="_ptsz", function=FUNCTION, grid_x=c_uint, grid_y=c_uint, grid_z=c_uint,
      block_x=c_uint, block_y=c_uint, block_z=c_uint, shared=c_uint, stream=STREAM,
      parameters=local("void **"))

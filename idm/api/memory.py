@@ -33,11 +33,11 @@ from .types import (
 # Device memory. The front end reserves the same addresses, so allocations are hand-written there.
 call(0x0400, "cuMemAlloc_v2", 3020, front="mem_alloc", handler="mem_alloc", dptr=out(device_ptr),
      bytes=size)
-call(0x0401, "cuMemAllocPitch_v2", 3020, front="mem_alloc_pitch", handler="mem_alloc_pitch",
+call(0x0401, "cuMemAllocPitch_v2", 3020, elsewhere=True, front="mem_alloc_pitch",
      dptr=out(device_ptr), pitch=out(size), width=size, height=size, element=c_uint)
 call(0x0402, "cuMemFree_v2", 3020, front="mem_free", handler="mem_free", lane=True,
      dptr=optional(device_ptr))
-call(0x0403, "cuMemAllocManaged", 6000, front="mem_alloc_managed", handler="mem_alloc_managed",
+call(0x0403, "cuMemAllocManaged", 6000, elsewhere=True, front="mem_alloc_managed",
      dptr=out(device_ptr), bytes=size, flags=c_uint)
 call(0x0404, "cuMemGetInfo_v2", 3020, handler="mem_get_info", free=out(size), total=out(size))
 call(0x0405, "cuMemGetAddressRange_v2", 3020, LOCAL, front="mem_get_address_range",
@@ -53,15 +53,15 @@ refused(0x040C, "cuMemHostGetDevicePointer", 2020,
      "obsolete 32-bit interface, replaced by the _v2 function")
 
 # Pinned host memory lives in the window that both processes share.
-call(0x040D, "cuMemAllocHost_v2", 3020, front="mem_alloc_host", host=local("void **"), bytes=size)
-call(0x040E, "cuMemHostAlloc", 2020, front="mem_host_alloc", host=local("void **"), bytes=size,
+call(0x040D, "cuMemAllocHost_v2", 3020, elsewhere=True, front="mem_alloc_host", host=local("void **"), bytes=size)
+call(0x040E, "cuMemHostAlloc", 2020, elsewhere=True, front="mem_host_alloc", host=local("void **"), bytes=size,
      flags=c_uint)
-call(0x040F, "cuMemFreeHost", 2000, front="mem_free_host", lane=True, host=local("void *"))
-call(0x0410, "cuMemHostRegister", 4000, front="mem_host_register", lane=True, host=local("void *"),
+call(0x040F, "cuMemFreeHost", 2000, elsewhere=True, front="mem_free_host", lane=True, host=local("void *"))
+call(0x0410, "cuMemHostRegister", 4000, elsewhere=True, front="mem_host_register", lane=True, host=local("void *"),
      bytes=size, flags=c_uint)
-call(0x0411, "cuMemHostRegister_v2", 6050, front="mem_host_register", lane=True,
+call(0x0411, "cuMemHostRegister_v2", 6050, elsewhere=True, front="mem_host_register", lane=True,
      host=local("void *"), bytes=size, flags=c_uint)
-call(0x0412, "cuMemHostUnregister", 4000, front="mem_host_unregister", lane=True,
+call(0x0412, "cuMemHostUnregister", 4000, elsewhere=True, front="mem_host_unregister", lane=True,
      host=local("void *"))
 call(0x0413, "cuMemHostGetDevicePointer_v2", 3020, LOCAL, front="mem_host_get_device_pointer",
      dptr=out(device_ptr), host=local("void *"), flags=c_uint)

@@ -26,22 +26,22 @@ from .types import (
 # Images: the front end finds an image's length, sends the matching part of it ahead, then calls.
 call(0x0300, "cuModuleGetLoadingMode", 11070, LOCAL, front="module_get_loading_mode",
      no_context=True, mode_=out(enum("CUmoduleLoadingMode")))
-call(0x0301, "cuModuleLoad", 2000, front="module_load", lane=True, module=creates(MODULE),
+call(0x0301, "cuModuleLoad", 2000, elsewhere=True, front="module_load", lane=True, module=creates(MODULE),
      path=string_in)
-call(0x0302, "cuModuleLoadData", 2000, front="module_load_data", lane=True, module=creates(MODULE),
+call(0x0302, "cuModuleLoadData", 2000, elsewhere=True, front="module_load_data", lane=True, module=creates(MODULE),
      image=local("const void *"))
-call(0x0303, "cuModuleLoadDataEx", 2010, front="module_load_data_ex", lane=True,
+call(0x0303, "cuModuleLoadDataEx", 2010, elsewhere=True, front="module_load_data_ex", lane=True,
      module=creates(MODULE), image=local("const void *"), count=c_uint,
      options=local("CUjit_option *"), values=local("void **"))
-call(0x0304, "cuModuleLoadFatBinary", 2000, front="module_load_fat_binary", lane=True,
+call(0x0304, "cuModuleLoadFatBinary", 2000, elsewhere=True, front="module_load_fat_binary", lane=True,
      module=creates(MODULE), image=local("const void *"))
 call(0x0305, "cuModuleUnload", 2000, POSTED, module=drops(MODULE))
-call(0x0306, "cuModuleGetFunction", 2000, front="module_get_function",
+call(0x0306, "cuModuleGetFunction", 2000, elsewhere=True, front="module_get_function",
      function=creates(FUNCTION, parent="module"), module=MODULE, name=string_in)
-call(0x0307, "cuModuleGetGlobal_v2", 3020, dptr=out(device_ptr, null=True),
+call(0x0307, "cuModuleGetGlobal_v2", 3020, front="get_global", dptr=out(device_ptr, null=True),
      bytes=out(size, null=True), module=MODULE, name=string_in)
 call(0x0308, "cuModuleGetFunctionCount", 12040, count=out(c_uint), module=MODULE)
-call(0x0309, "cuModuleEnumerateFunctions", 12040, functions=array_out(FUNCTION, "count"),
+call(0x0309, "cuModuleEnumerateFunctions", 12040, front="enumerate_functions", functions=array_out(FUNCTION, "count"),
      count=c_uint, module=MODULE)
 call(0x030A, "cuModuleGetTexRef", 2000, reference=creates(TEXTURE_REFERENCE, parent="module"),
      module=MODULE, name=string_in)
@@ -51,24 +51,24 @@ refused(0x030C, "cuModuleGetSurfRef", 3000,
      "surface references were replaced by surface objects in CUDA 5.0")
 
 # Libraries: modules that belong to no context.
-call(0x030D, "cuLibraryLoadData", 12000, front="library_load_data", lane=True, no_context=True,
+call(0x030D, "cuLibraryLoadData", 12000, elsewhere=True, front="library_load_data", lane=True, no_context=True,
      library=creates(LIBRARY), code=local("const void *"), jit_options=local("CUjit_option *"),
      jit_values=local("void **"), jit_count=c_uint, options=local("CUlibraryOption *"),
      values=local("void **"), count=c_uint)
-call(0x030E, "cuLibraryLoadFromFile", 12000, front="library_load_from_file", lane=True,
+call(0x030E, "cuLibraryLoadFromFile", 12000, elsewhere=True, front="library_load_from_file", lane=True,
      no_context=True, library=creates(LIBRARY), path=string_in, jit_options=local("CUjit_option *"),
      jit_values=local("void **"), jit_count=c_uint, options=local("CUlibraryOption *"),
      values=local("void **"), count=c_uint)
 call(0x030F, "cuLibraryUnload", 12000, POSTED, no_context=True, library=drops(LIBRARY))
-call(0x0310, "cuLibraryGetKernel", 12000, front="library_get_kernel", no_context=True,
+call(0x0310, "cuLibraryGetKernel", 12000, elsewhere=True, front="library_get_kernel", no_context=True,
      kernel=creates(KERNEL, parent="library"), library=LIBRARY, name=string_in)
 call(0x0311, "cuLibraryGetModule", 12000, module=creates(MODULE, parent="library"), library=LIBRARY)
-call(0x0312, "cuLibraryGetGlobal", 12000, dptr=out(device_ptr, null=True),
+call(0x0312, "cuLibraryGetGlobal", 12000, front="get_global", dptr=out(device_ptr, null=True),
      bytes=out(size, null=True), library=LIBRARY, name=string_in)
-call(0x0313, "cuLibraryGetManaged", 12000, no_context=True, dptr=out(device_ptr, null=True),
+call(0x0313, "cuLibraryGetManaged", 12000, front="get_global", no_context=True, dptr=out(device_ptr, null=True),
      bytes=out(size, null=True), library=LIBRARY, name=string_in)
 call(0x0314, "cuLibraryGetKernelCount", 12040, no_context=True, count=out(c_uint), library=LIBRARY)
-call(0x0315, "cuLibraryEnumerateKernels", 12040, no_context=True,
+call(0x0315, "cuLibraryEnumerateKernels", 12040, front="enumerate_kernels", no_context=True,
      kernels=array_out(KERNEL, "count"), count=c_uint, library=LIBRARY)
 refused(0x0316, "cuLibraryGetUnifiedFunction", 12000,
      "unified functions are code for the processor of the driver domain")

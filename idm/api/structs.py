@@ -37,6 +37,7 @@ CUgraphEdgeData = struct("CUgraphEdgeData", 8)
 CUDA_MEMSET_NODE_PARAMS = struct("CUDA_MEMSET_NODE_PARAMS", 40)
 CUDA_HOST_NODE_PARAMS = struct("CUDA_HOST_NODE_PARAMS", 16)
 CUDA_GRAPH_INSTANTIATE_PARAMS = struct("CUDA_GRAPH_INSTANTIATE_PARAMS", 32)
+CUgraphNodeParams = struct("CUgraphNodeParams", 256)
 CUgraphExecUpdateResultInfo = struct("CUgraphExecUpdateResultInfo", 24)
 
 CUDA_ARRAY_DESCRIPTOR = struct("CUDA_ARRAY_DESCRIPTOR", 24)

@@ -8,7 +8,7 @@ stubs of libvgpu, the descriptors that both sides pack and check by, the coverag
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from .types import Param, Wire
@@ -46,6 +46,7 @@ class Call:
     per_thread: str = ""  # suffix of the variant whose null stream is per-thread: _ptds or _ptsz
     no_context: bool = False  # needs no current context
     reason: str = ""  # why a refused row is refused
+    elsewhere: bool = False  # its front-end function sends other rows, never this one
 
     @property
     def base(self) -> str:
@@ -120,15 +121,15 @@ def call(
     lane: bool = False,
     per_thread: str = "",
     no_context: bool = False,
+    elsewhere: bool = False,
     **params: Param,
 ) -> None:
     """Add a row. `params` are the call's parameters, in C order, by their names."""
-    from dataclasses import replace
-
     named = tuple(replace(param, name=name.rstrip("_")) for name, param in params.items())
-    _table.add(
-        Call(number, symbol, since, mode, named, front, handler, fast, lane, per_thread, no_context)
+    row = Call(
+        number, symbol, since, mode, named, front, handler, fast, lane, per_thread, no_context
     )
+    _table.add(replace(row, elsewhere=elsewhere))
 
 
 def refused(number: int, symbol: str, since: int, reason: str, *, per_thread: str = "") -> None:

@@ -22,21 +22,21 @@ from .types import (
 # fmt: off
 
 # One side is the application's memory: chunked through the staging area, or straight if pinned.
-call(0x0500, "cuMemcpyHtoD_v2", 3020, front="memcpy_htod", fast=True, lane=True, per_thread="_ptds",
+call(0x0500, "cuMemcpyHtoD_v2", 3020, elsewhere=True, front="memcpy_htod", fast=True, lane=True, per_thread="_ptds",
      dst=device_range("count", "w"), src=bytes_in("count"), count=size)
-call(0x0501, "cuMemcpyDtoH_v2", 3020, front="memcpy_dtoh", fast=True, lane=True, per_thread="_ptds",
+call(0x0501, "cuMemcpyDtoH_v2", 3020, elsewhere=True, front="memcpy_dtoh", fast=True, lane=True, per_thread="_ptds",
      dst=bytes_out("count"), src=device_range("count", "r"), count=size)
-call(0x0502, "cuMemcpyHtoDAsync_v2", 3020, POSTED, front="memcpy_htod_async", fast=True,
+call(0x0502, "cuMemcpyHtoDAsync_v2", 3020, POSTED, elsewhere=True, front="memcpy_htod_async", fast=True,
      per_thread="_ptsz", dst=device_range("count", "w"), src=bytes_in("count"), count=size,
      stream=STREAM)
-call(0x0503, "cuMemcpyDtoHAsync_v2", 3020, front="memcpy_dtoh_async", fast=True, lane=True,
+call(0x0503, "cuMemcpyDtoHAsync_v2", 3020, elsewhere=True, front="memcpy_dtoh_async", fast=True, lane=True,
      per_thread="_ptsz", dst=bytes_out("count"), src=device_range("count", "r"), count=size,
      stream=STREAM)
 
 # Either side may be either: the front end looks at the addresses. Only device memory gets this far.
-call(0x0504, "cuMemcpy", 4000, front="memcpy", fast=True, lane=True, per_thread="_ptds",
+call(0x0504, "cuMemcpy", 4000, elsewhere=True, front="memcpy", fast=True, lane=True, per_thread="_ptds",
      dst=device_range("count", "w"), src=device_range("count", "r"), count=size)
-call(0x0505, "cuMemcpyAsync", 4000, POSTED, front="memcpy_async", fast=True, per_thread="_ptsz",
+call(0x0505, "cuMemcpyAsync", 4000, POSTED, elsewhere=True, front="memcpy_async", fast=True, per_thread="_ptsz",
      dst=device_range("count", "w"), src=device_range("count", "r"), count=size, stream=STREAM)
 
 # Between device memories: asynchronous with respect to the host even without a stream.
@@ -52,17 +52,16 @@ call(0x0509, "cuMemcpyPeerAsync", 4000, POSTED, per_thread="_ptsz", no_context=T
      src_context=optional(CONTEXT), count=size, stream=STREAM)
 
 # Two and three dimensions: the structure says which side is what.
-call(0x050A, "cuMemcpy2D_v2", 3020, front="memcpy_2d", handler="memcpy_2d", lane=True,
+call(0x050A, "cuMemcpy2D_v2", 3020, front="memcpy_2d", lane=True,
      per_thread="_ptds", copy=struct_in(CUDA_MEMCPY2D))
-call(0x050B, "cuMemcpy2DUnaligned_v2", 3020, front="memcpy_2d_unaligned",
-     handler="memcpy_2d_unaligned", lane=True, per_thread="_ptds", copy=struct_in(CUDA_MEMCPY2D))
-call(0x050C, "cuMemcpy2DAsync_v2", 3020, POSTED, front="memcpy_2d_async", handler="memcpy_2d_async",
+call(0x050B, "cuMemcpy2DUnaligned_v2", 3020, front="memcpy_2d_unaligned", lane=True, per_thread="_ptds", copy=struct_in(CUDA_MEMCPY2D))
+call(0x050C, "cuMemcpy2DAsync_v2", 3020, POSTED, front="memcpy_2d_async",
      per_thread="_ptsz", copy=struct_in(CUDA_MEMCPY2D), stream=STREAM)
-call(0x050D, "cuMemcpy3D_v2", 3020, front="memcpy_3d", handler="memcpy_3d", lane=True,
+call(0x050D, "cuMemcpy3D_v2", 3020, front="memcpy_3d", lane=True,
      per_thread="_ptds", copy=struct_in(CUDA_MEMCPY3D))
 call(0x050E, "cuMemcpy3DAsync_v2", 3020, POSTED, front="memcpy_3d_async", handler="memcpy_3d_async",
      per_thread="_ptsz", copy=struct_in(CUDA_MEMCPY3D), stream=STREAM)
-call(0x050F, "cuMemcpy3DPeer", 4000, front="memcpy_3d_peer", handler="memcpy_3d_peer", lane=True,
+call(0x050F, "cuMemcpy3DPeer", 4000, front="memcpy_3d_peer", lane=True,
      per_thread="_ptds", copy=struct_in(CUDA_MEMCPY3D_PEER))
 call(0x0510, "cuMemcpy3DPeerAsync", 4000, POSTED, front="memcpy_3d_peer_async",
      handler="memcpy_3d_peer_async", per_thread="_ptsz", copy=struct_in(CUDA_MEMCPY3D_PEER),
@@ -85,11 +84,11 @@ call(0x0517, "cuMemcpyAtoA_v2", 3020, POSTED, per_thread="_ptds", dst=ARRAY, dst
      src=ARRAY, src_offset=size, count=size)
 
 # Filling.
-call(0x0518, "cuMemsetD8_v2", 3020, POSTED, fast=True, per_thread="_ptds",
+call(0x0518, "cuMemsetD8_v2", 3020, POSTED, front="memset_d8", fast=True, per_thread="_ptds",
      dst=device_range("count", "w"), value=c_uchar, count=size)
-call(0x0519, "cuMemsetD16_v2", 3020, POSTED, fast=True, per_thread="_ptds",
+call(0x0519, "cuMemsetD16_v2", 3020, POSTED, front="memset_d16", fast=True, per_thread="_ptds",
      dst=device_range("count", "w", 2), value=c_ushort, count=size)
-call(0x051A, "cuMemsetD32_v2", 3020, POSTED, fast=True, per_thread="_ptds",
+call(0x051A, "cuMemsetD32_v2", 3020, POSTED, front="memset_d32", fast=True, per_thread="_ptds",
      dst=device_range("count", "w", 4), value=c_uint, count=size)
 call(0x051B, "cuMemsetD8Async", 3020, POSTED, fast=True, per_thread="_ptsz",
      dst=device_range("count", "w"), value=c_uchar, count=size, stream=STREAM)

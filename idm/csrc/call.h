@@ -35,6 +35,7 @@ enum idm_call_flags {
     IDM_FAST = 1,       /* the C executor may run it */
     IDM_LANE = 2,       /* may block: a helper lane runs it */
     IDM_NO_CONTEXT = 4,
+    IDM_ELSEWHERE = 16, /* never sent: its front-end function sends other rows */
     IDM_INTERNAL = 8,   /* not a CUDA symbol: libvgpu and worker only */
 };
 

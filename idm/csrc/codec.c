@@ -231,7 +231,8 @@ int idm_check_request(const struct idm_call *call, const struct idm_record *reco
 {
     size_t first = sizeof *record + 8u * call->param_count;
 
-    if (record->bytes < first || call->mode == IDM_REFUSED || call->mode == IDM_MODE_LOCAL)
+    if (record->bytes < first || call->mode == IDM_REFUSED || call->mode == IDM_MODE_LOCAL ||
+        call->flags & IDM_ELSEWHERE)
         return -EPROTO;
     if ((record->slot == IDM_NO_SLOT) != (call->mode == IDM_POSTED))
         return -EPROTO;
@@ -239,6 +240,8 @@ int idm_check_request(const struct idm_call *call, const struct idm_record *reco
         return -EPROTO;
     for (unsigned i = 0; i < call->param_count; i++) {
         const struct idm_param *param = &call->params[i];
+        if (param->wire == IDM_LOCAL)
+            return -EPROTO;
         if (carries_data(param) && check_data(param, record, i, first))
             return -EPROTO;
         if (brings_data(param) && param->wire != IDM_INOUT && idm_words(record)[i] > IDM_CHUNK_BYTES)

@@ -11,7 +11,7 @@
 
 #include "vgpu.h"
 
-enum { KIND_STREAM = 2, STREAMS_OF_CUDA = 3, CREATED_MAX = 4 };
+enum { KIND_STREAM = 2, KIND_FUNCTION = 5, STREAMS_OF_CUDA = 3, CREATED_MAX = 4 };
 
 CUresult vgpu_refuse(const struct vgpu_entry *entry)
 {
@@ -280,12 +280,64 @@ static void settle_handles(const struct idm_call *call, void *const args[], cons
     }
 }
 
+static int brings_handles(const struct idm_param *param)
+{
+    return param->wire == IDM_OUT_HANDLE || (param->wire == IDM_ARRAY_OUT && param->kind);
+}
+
+/* Room for handles in a parameter's array, taken before the call overwrites its count. */
+static uint64_t handle_room(const struct idm_call *call, void *const args[], unsigned index)
+{
+    const struct idm_param *param = &call->params[index];
+    uint64_t count = 0;
+
+    if (!*(void **)args[index])
+        return 0;
+    if (param->wire == IDM_OUT_HANDLE)
+        return 1;
+    const struct idm_param *counter = &call->params[param->count - 1];
+    const void *at = counter->wire == IDM_INOUT ? *(void **)args[param->count - 1] : args[param->count - 1];
+    if (at)
+        memcpy(&count, at, counter->size);
+    return count;
+}
+
+/* What a handle from the back end dies with: its graph, or the module or library that it was found in. */
+static uint64_t parent_of_found(const struct idm_call *call, void *const args[], unsigned kind)
+{
+    enum { KIND_GRAPH = 8, KIND_GRAPH_NODE = 10 };
+
+    if (kind != KIND_FUNCTION && kind != KIND_GRAPH && kind != KIND_GRAPH_NODE)
+        return 0;
+    for (unsigned i = 0; i < call->param_count; i++) {
+        if (call->params[i].wire != IDM_HANDLE_IN || call->params[i].kind == KIND_STREAM)
+            continue;
+        uint64_t owner = word_at(args, i);
+        const struct vgpu_object *node = vgpu_object_find(owner, KIND_GRAPH_NODE);
+        return node && kind == KIND_GRAPH_NODE ? node->parent : owner;
+    }
+    return 0;
+}
+
 /* A handle that the driver made on its own, for instance a graph's node, enters our table when seen. */
+static CUresult adopt_handles(const struct idm_call *call, void *const args[], const uint64_t room[])
+{
+    for (unsigned i = 0; i < call->param_count; i++) {
+        const uint64_t *handles = room[i] ? *(uint64_t **)args[i] : NULL;
+        unsigned kind = call->params[i].kind;
+        for (uint64_t j = 0; j < room[i]; j++)
+            if (handles[j] >= STREAMS_OF_CUDA &&
+                vgpu_object_adopt(handles[j], kind, parent_of_found(call, args, kind)))
+                return vgpu_died("an answer has a handle of the wrong kind");
+    }
+    return CUDA_SUCCESS;
+}
+
 CUresult vgpu_forward(const struct vgpu_entry *entry, void *const args[])
 {
     const struct idm_call *call = entry->call;
     struct vgpu_thread *thread = vgpu_self();
-    uint64_t chosen[CREATED_MAX];
+    uint64_t chosen[CREATED_MAX], room[IDM_PARAMS_MAX] = {0};
     CUresult status = vgpu_may_call(thread);
 
     if (status != CUDA_SUCCESS)
@@ -296,7 +348,12 @@ CUresult vgpu_forward(const struct vgpu_entry *entry, void *const args[])
         return status;
     if (choose_handles(call, args, chosen) < 0)
         return CUDA_ERROR_INVALID_VALUE;
+    for (unsigned i = 0; i < call->param_count; i++)
+        if (brings_handles(&call->params[i]))
+            room[i] = handle_room(call, args, i);
     status = vgpu_send_chosen(call, entry->flags, args, chosen);
+    if (status == CUDA_SUCCESS)
+        status = adopt_handles(call, args, room);
     settle_handles(call, args, chosen, status);
     return status;
 }

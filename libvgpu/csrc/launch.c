@@ -6,10 +6,11 @@
 #include <string.h>
 
 #include "fronts.h"
+#include "params.h"
 #include "vgpu.h"
 
 enum {
-    KIND_STREAM = 2, KIND_FUNCTION = 5, PARAM_BYTES_MAX = 32768, ATTRIBUTES_MAX = 32,
+    KIND_STREAM = 2, KIND_FUNCTION = 5, PARAM_BYTES_MAX = VGPU_PARAM_BYTES_MAX, ATTRIBUTES_MAX = 32,
     /* CUdevice_attribute numbers */
     MAX_BLOCK_THREADS = 1, MAX_BLOCK_X = 2, MAX_GRID_X = 5,
     /* what an `extra` list holds */
@@ -61,18 +62,18 @@ static CUresult gather_extra(void *const *extra, uint8_t *buffer, unsigned *byte
     return CUDA_SUCCESS;
 }
 
-static CUresult gather(const struct launch *launch, const struct vgpu_function *function, uint8_t *buffer,
-                       unsigned *bytes)
+CUresult vgpu_gather_params(void **parameters, void **extra, const struct vgpu_function *function,
+                            uint8_t *buffer, unsigned *bytes)
 {
-    if (launch->extra && launch->parameters)
+    if (extra && parameters)
         return CUDA_ERROR_INVALID_VALUE;
-    if (launch->extra)
-        return gather_extra(launch->extra, buffer, bytes);
-    if (function->param_count && !launch->parameters)
+    if (extra)
+        return gather_extra(extra, buffer, bytes);
+    if (function->param_count && !parameters)
         return CUDA_ERROR_INVALID_VALUE;
     memset(buffer, 0, function->param_bytes);
     for (unsigned i = 0; i < function->param_count; i++)
-        memcpy(buffer + function->params[i].offset, launch->parameters[i], function->params[i].bytes);
+        memcpy(buffer + function->params[i].offset, parameters[i], function->params[i].bytes);
     *bytes = function->param_bytes;
     return CUDA_SUCCESS;
 }
@@ -94,7 +95,7 @@ static CUresult send(const struct vgpu_entry *entry, const struct launch *launch
     if (!object || !object->info || (stream > 2 && !vgpu_is_alive(stream, KIND_STREAM)))
         return CUDA_ERROR_INVALID_HANDLE;
     if ((status = check_dimensions(launch)) != CUDA_SUCCESS ||
-        (status = gather(launch, object->info, buffer, &bytes)) != CUDA_SUCCESS)
+        (status = vgpu_gather_params(launch->parameters, launch->extra, object->info, buffer, &bytes)) != CUDA_SUCCESS)
         return status;
     void *const args[] = {(void *)&launch->function, (void *)&launch->grid[0], (void *)&launch->grid[1],
                           (void *)&launch->grid[2], (void *)&launch->block[0], (void *)&launch->block[1],

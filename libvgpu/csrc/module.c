@@ -11,28 +11,20 @@
 #include <unistd.h>
 
 #include "fronts.h"
+#include "params.h"
 #include "vgpu.h"
 
 enum {
-    KIND_MODULE = 4, KIND_LIBRARY = 6, OPTIONS_MAX = 32, LOG_MAX = 256 << 10,
+    KIND_MODULE = 4, KIND_LIBRARY = 6, LOG_MAX = 256 << 10,
     /* CUjit_option numbers whose values are buffers of the application */
     OPTION_INFO_BUFFER = 3, OPTION_INFO_BYTES = 4, OPTION_ERROR_BUFFER = 5, OPTION_ERROR_BYTES = 6,
 };
 
-/* JIT options, taken apart: plain numbers travel, log buffers are filled from the answer. */
-struct jit_options {
-    unsigned count;
-    unsigned numbers[OPTIONS_MAX];
-    uint64_t values[OPTIONS_MAX];
-    char *info, *error;
-    unsigned info_bytes, error_bytes;
-};
-
-static CUresult read_options(unsigned count, const unsigned *numbers, void *const *values,
-                             struct jit_options *options)
+CUresult vgpu_read_jit_options(unsigned count, const unsigned *numbers, void *const *values,
+                               struct vgpu_jit_options *options)
 {
     memset(options, 0, sizeof *options);
-    if (count > OPTIONS_MAX || (count && (!numbers || !values)))
+    if (count > VGPU_JIT_OPTIONS_MAX || (count && (!numbers || !values)))
         return CUDA_ERROR_INVALID_VALUE;
     for (unsigned i = 0; i < count; i++) {
         uint64_t value = (uint64_t)(uintptr_t)values[i];
@@ -56,9 +48,8 @@ static CUresult read_options(unsigned count, const unsigned *numbers, void *cons
     return CUDA_SUCCESS;
 }
 
-/* After the call the size options hold how much was written. */
-static void report_log_bytes(unsigned count, const unsigned *numbers, void **values,
-                             const struct jit_options *options)
+void vgpu_report_log_bytes(unsigned count, const unsigned *numbers, void **values,
+                             const struct vgpu_jit_options *options)
 {
     for (unsigned i = 0; i < count; i++) {
         if (numbers[i] == OPTION_INFO_BYTES && options->info)
@@ -69,7 +60,7 @@ static void report_log_bytes(unsigned count, const unsigned *numbers, void **val
 }
 
 static CUresult load(const struct idm_call *call, unsigned kind, const void *data, size_t bytes,
-                     struct jit_options *options, uint64_t *result)
+                     struct vgpu_jit_options *options, uint64_t *result)
 {
     struct vgpu_thread *thread = vgpu_self();
     CUresult status = vgpu_may_call(thread);
@@ -98,7 +89,7 @@ static CUresult load(const struct idm_call *call, unsigned kind, const void *dat
 }
 
 static CUresult load_image(const struct idm_call *call, unsigned kind, const void *image,
-                           struct jit_options *options, uint64_t *result)
+                           struct vgpu_jit_options *options, uint64_t *result)
 {
     const void *start;
 
@@ -109,7 +100,7 @@ static CUresult load_image(const struct idm_call *call, unsigned kind, const voi
 }
 
 static CUresult load_file(const struct idm_call *call, unsigned kind, const char *path,
-                          struct jit_options *options, uint64_t *result)
+                          struct vgpu_jit_options *options, uint64_t *result)
 {
     struct stat about;
     CUresult status = CUDA_ERROR_FILE_NOT_FOUND;
@@ -147,7 +138,7 @@ static const void *pointer_at(void *const args[], unsigned index)
 
 CUresult vgpu_module_load_image(const void *image, CUmodule *module)
 {
-    struct jit_options options = {.count = 0};
+    struct vgpu_jit_options options = {.count = 0};
 
     return load_image(&vgpuModuleLoad_call, KIND_MODULE, image, &options, (uint64_t *)module);
 }
@@ -165,22 +156,22 @@ CUresult vgpu_front_module_load_fat_binary(const struct vgpu_entry *entry, void 
 
 CUresult vgpu_front_module_load_data_ex(const struct vgpu_entry *entry, void *const args[])
 {
-    struct jit_options options;
+    struct vgpu_jit_options options;
     unsigned count = *(const unsigned *)args[2];
     void **values = *(void ***)args[4];
-    CUresult status = read_options(count, pointer_at(args, 3), values, &options);
+    CUresult status = vgpu_read_jit_options(count, pointer_at(args, 3), values, &options);
 
     (void)entry;
     if (status != CUDA_SUCCESS)
         return status;
     status = load_image(&vgpuModuleLoad_call, KIND_MODULE, pointer_at(args, 1), &options, result_at(args, 0));
-    report_log_bytes(count, pointer_at(args, 3), values, &options);
+    vgpu_report_log_bytes(count, pointer_at(args, 3), values, &options);
     return status;
 }
 
 CUresult vgpu_front_module_load(const struct vgpu_entry *entry, void *const args[])
 {
-    struct jit_options options = {.count = 0};
+    struct vgpu_jit_options options = {.count = 0};
 
     (void)entry;
     return load_file(&vgpuModuleLoad_call, KIND_MODULE, pointer_at(args, 1), &options, result_at(args, 0));
@@ -189,30 +180,30 @@ CUresult vgpu_front_module_load(const struct vgpu_entry *entry, void *const args
 /* Library options (host functions, binary preservation) say nothing that the worker needs. */
 CUresult vgpu_front_library_load_data(const struct vgpu_entry *entry, void *const args[])
 {
-    struct jit_options options;
+    struct vgpu_jit_options options;
     unsigned count = *(const unsigned *)args[4];
     void **values = *(void ***)args[3];
-    CUresult status = read_options(count, pointer_at(args, 2), values, &options);
+    CUresult status = vgpu_read_jit_options(count, pointer_at(args, 2), values, &options);
 
     (void)entry;
     if (status != CUDA_SUCCESS)
         return status;
     status = load_image(&vgpuLibraryLoad_call, KIND_LIBRARY, pointer_at(args, 1), &options, result_at(args, 0));
-    report_log_bytes(count, pointer_at(args, 2), values, &options);
+    vgpu_report_log_bytes(count, pointer_at(args, 2), values, &options);
     return status;
 }
 
 CUresult vgpu_front_library_load_from_file(const struct vgpu_entry *entry, void *const args[])
 {
-    struct jit_options options;
+    struct vgpu_jit_options options;
     unsigned count = *(const unsigned *)args[4];
     void **values = *(void ***)args[3];
-    CUresult status = read_options(count, pointer_at(args, 2), values, &options);
+    CUresult status = vgpu_read_jit_options(count, pointer_at(args, 2), values, &options);
 
     (void)entry;
     if (status != CUDA_SUCCESS)
         return status;
     status = load_file(&vgpuLibraryLoad_call, KIND_LIBRARY, pointer_at(args, 1), &options, result_at(args, 0));
-    report_log_bytes(count, pointer_at(args, 2), values, &options);
+    vgpu_report_log_bytes(count, pointer_at(args, 2), values, &options);
     return status;
 }

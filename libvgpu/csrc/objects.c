@@ -3,17 +3,22 @@
  * The front end's handle table. It chooses handles, so that creations can be posted, and knows which are
  * alive, so that a dead one is an error at once.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #include "vgpu.h"
 
-enum { KIND_CONTEXT = 1, KIND_FUNCTION = 5, GENERATION_MAX = 0xffffff };
+enum {
+    KIND_CONTEXT = 1, KIND_FUNCTION = 5, GENERATION_MAX = 0xffffff,
+    BACK_END = IDM_HANDLE_MAX / 2, /* the back end chooses indexes from here up, we those below */
+};
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct vgpu_object *table; /* IDM_HANDLE_MAX entries of address space, touched as needed */
 static uint32_t top = 1;          /* index 0 is never used */
+static uint32_t back_end_top = BACK_END;
 static uint32_t *free_list;
 static uint32_t free_count;
 
@@ -36,7 +41,7 @@ uint64_t vgpu_object_new(unsigned kind, uint64_t context, uint64_t parent)
 
     pthread_mutex_lock(&lock);
     if (table || make_table() == 0) {
-        uint32_t index = free_count ? free_list[--free_count] : (top < IDM_HANDLE_MAX ? top++ : 0);
+        uint32_t index = free_count ? free_list[--free_count] : (top < BACK_END ? top++ : 0);
         if (index) {
             struct vgpu_object *object = &table[index];
             object->generation++;
@@ -52,11 +57,17 @@ uint64_t vgpu_object_new(unsigned kind, uint64_t context, uint64_t parent)
     return handle;
 }
 
+/* Whether an index was ever in use; above both tops nothing was written yet. */
+static int was_used(uint32_t index)
+{
+    return index && (index < top || (index >= BACK_END && index < back_end_top));
+}
+
 struct vgpu_object *vgpu_object_find(uint64_t handle, unsigned kind)
 {
     uint32_t index = IDM_HANDLE_INDEX(handle);
 
-    if (!table || index == 0 || index >= top || IDM_HANDLE_KIND(handle) != kind)
+    if (!table || !was_used(index) || IDM_HANDLE_KIND(handle) != kind)
         return NULL;
     struct vgpu_object *object = &table[index];
     return __atomic_load_n(&object->handle, __ATOMIC_ACQUIRE) == handle ? object : NULL;
@@ -75,7 +86,7 @@ static void drop_locked(struct vgpu_object *object)
     free(object->info);
     object->info = NULL;
     __atomic_store_n(&object->handle, 0, __ATOMIC_RELEASE);
-    if (object->generation < GENERATION_MAX)
+    if (object - table < BACK_END && object->generation < GENERATION_MAX)
         free_list[free_count++] = (uint32_t)(object - table);
 }
 
@@ -84,7 +95,7 @@ void vgpu_object_drop(uint64_t handle)
     uint32_t index = IDM_HANDLE_INDEX(handle);
 
     pthread_mutex_lock(&lock);
-    if (table && index && index < top && table[index].handle == handle)
+    if (table && was_used(index) && table[index].handle == handle)
         drop_locked(&table[index]);
     pthread_mutex_unlock(&lock);
 }
@@ -92,13 +103,45 @@ void vgpu_object_drop(uint64_t handle)
 void vgpu_object_drop_dependents(uint64_t handle)
 {
     pthread_mutex_lock(&lock);
-    for (uint32_t i = 1; table && i < top; i++) {
+    for (uint32_t i = 1; table && i < back_end_top; i++) {
+        if (i == top)
+            i = BACK_END;
         struct vgpu_object *object = &table[i];
-        if (object->handle && object->handle != handle &&
+        if (i < back_end_top && object->handle && object->handle != handle &&
             (object->context == handle || object->parent == handle))
             drop_locked(object);
     }
     pthread_mutex_unlock(&lock);
+}
+
+int vgpu_object_adopt(uint64_t handle, unsigned kind, uint64_t parent)
+{
+    uint32_t index = IDM_HANDLE_INDEX(handle);
+    int result = -1;
+
+    if (IDM_HANDLE_KIND(handle) != kind || index >= IDM_HANDLE_MAX)
+        return -EPROTO;
+    pthread_mutex_lock(&lock);
+    struct vgpu_object *object = table ? &table[index] : NULL;
+    if (!table && make_table() == 0)
+        object = &table[index];
+    if (object && object->handle == handle) {
+        result = 0;
+    } else if (object && index >= BACK_END && IDM_HANDLE_GENERATION(handle) > object->generation) {
+        /* An older object with this index died in the worker. */
+        if (object->handle)
+            drop_locked(object);
+        object->generation = IDM_HANDLE_GENERATION(handle);
+        object->context = 0;
+        object->parent = parent;
+        object->flags = 0;
+        if (index >= back_end_top)
+            back_end_top = index + 1;
+        __atomic_store_n(&object->handle, handle, __ATOMIC_RELEASE);
+        result = 0;
+    }
+    pthread_mutex_unlock(&lock);
+    return result ? -EPROTO : 0;
 }
 
 CUresult vgpu_bad_handle(unsigned kind)

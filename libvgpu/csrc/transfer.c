@@ -115,7 +115,7 @@ CUresult vgpu_copy_shared(uint64_t dst, uint64_t src, size_t count, CUstream str
     return vgpu_send(&vgpuCopy_call, flags, args);
 }
 
-static CUresult may_copy(CUstream stream)
+CUresult vgpu_may_copy(CUstream stream)
 {
     struct vgpu_thread *thread = vgpu_self();
     uint64_t handle = (uint64_t)(uintptr_t)stream;
@@ -154,7 +154,7 @@ static void count_shared(uint64_t dst, uint64_t src, size_t count)
 /* Any copy of `count` bytes between two addresses. `wait`: return only when it has happened. */
 static CUresult copy(uint64_t dst, uint64_t src, size_t count, CUstream stream, uint32_t flags, int wait)
 {
-    CUresult status = may_copy(stream);
+    CUresult status = vgpu_may_copy(stream);
     int dst_known = is_known(dst, count), src_known = is_known(src, count);
 
     if (status != CUDA_SUCCESS || count == 0)
@@ -190,14 +190,14 @@ static CUstream stream_at(void *const args[], unsigned index)
 static CUresult to_device(const struct vgpu_entry *entry, void *const args[], CUstream stream, int wait)
 {
     if (at(args, 2) && !is_known(at(args, 0), at(args, 2)))
-        return may_copy(stream) != CUDA_SUCCESS ? may_copy(stream) : CUDA_ERROR_INVALID_VALUE;
+        return vgpu_may_copy(stream) != CUDA_SUCCESS ? vgpu_may_copy(stream) : CUDA_ERROR_INVALID_VALUE;
     return copy(at(args, 0), at(args, 1), at(args, 2), stream, entry->flags, wait);
 }
 
 static CUresult from_device(const struct vgpu_entry *entry, void *const args[], CUstream stream, int wait)
 {
     if (at(args, 2) && !is_known(at(args, 1), at(args, 2)))
-        return may_copy(stream) != CUDA_SUCCESS ? may_copy(stream) : CUDA_ERROR_INVALID_VALUE;
+        return vgpu_may_copy(stream) != CUDA_SUCCESS ? vgpu_may_copy(stream) : CUDA_ERROR_INVALID_VALUE;
     return copy(at(args, 0), at(args, 1), at(args, 2), stream, entry->flags, wait);
 }
 

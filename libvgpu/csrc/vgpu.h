@@ -57,6 +57,7 @@ struct vgpu_thread {
     uint32_t depth;                 /* of the context stack */
     uint64_t stack[VGPU_CONTEXT_STACK];
     int capture_mode;
+    void *capture;                  /* arrays of the last capture info, owned (capture.c) */
     struct vgpu_counters counters;
     struct vgpu_thread *next;       /* all threads ever, for the counters at exit */
 };
@@ -175,6 +176,8 @@ uint64_t vgpu_object_new(unsigned kind, uint64_t context, uint64_t parent);
 struct vgpu_object *vgpu_object_find(uint64_t handle, unsigned kind); /* NULL: not alive */
 void vgpu_object_drop(uint64_t handle);
 void vgpu_object_drop_dependents(uint64_t handle);
+/* Take in a handle that the back end chose, in the upper half of the indexes. 0, or -EPROTO. */
+int vgpu_object_adopt(uint64_t handle, unsigned kind, uint64_t parent);
 int vgpu_is_alive(uint64_t handle, unsigned kind);
 CUresult vgpu_bad_handle(unsigned kind);
 
@@ -185,7 +188,7 @@ static inline CUstream vgpu_stream_handle(uint64_t value)
 
 /* --- Memory -------------------------------------------------------------------------------------- */
 
-enum vgpu_range_kind { VGPU_DEVICE = 1, VGPU_PINNED, VGPU_REGISTERED, VGPU_MANAGED, VGPU_RESERVED, VGPU_GLOBAL };
+enum vgpu_range_kind { VGPU_DEVICE = 1, VGPU_PINNED, VGPU_REGISTERED, VGPU_MANAGED, VGPU_RESERVED, VGPU_GLOBAL, VGPU_IMPORTED };
 
 struct vgpu_range {
     uint64_t base, bytes;
@@ -217,6 +220,13 @@ CUresult vgpu_copy_in(uint64_t dst, const void *src, size_t count, CUstream stre
 CUresult vgpu_copy_out(void *dst, uint64_t src, size_t count, CUstream stream, uint32_t flags);
 CUresult vgpu_copy_shared(uint64_t dst, uint64_t src, size_t count, CUstream stream, uint32_t flags);
 CUresult vgpu_stream_synchronize(CUstream stream, uint32_t flags);
+/* Whether this thread may copy on that stream now: attached, a current context, the stream alive. */
+CUresult vgpu_may_copy(CUstream stream);
+/* A copy of a box between any two kinds of memory. `peer`: contexts are given. `wait`: return only when it
+ * has happened, where CUDA does so too. */
+CUresult vgpu_copy_box(const CUDA_MEMCPY3D_PEER *copy, int peer, CUstream stream, uint32_t flags, int wait);
+/* Settle what each side is. 1: no side is pageable; 0: one is; or -CUresult. */
+int vgpu_settle_box(CUDA_MEMCPY3D_PEER *copy, int peer);
 
 /* Lengths of an image; 0 when it is none that CUDA knows. */
 size_t vgpu_image_bytes(const void *image, const void **start);

@@ -153,7 +153,7 @@ def test_functions_of_a_module(interop: ctypes.CDLL) -> None:
 
 def test_unknown_tables_have_a_limit(library: ctypes.CDLL, tmp_path: Path) -> None:
     # A copy, since the tables of a library are never freed.
-    fresh = ctypes.CDLL(shutil.copy(library._name, tmp_path))
+    fresh = ctypes.CDLL(str(shutil.copy(library._name, tmp_path)))
     fresh.interop_init(ctypes.byref(ctypes.c_char.in_dll(fresh, "fake_hooks")))
     results = [request(fresh, uuid.uuid4().bytes)[0] for _ in range(64)]
     assert results == [0] * 64

@@ -161,13 +161,13 @@ static int is_own(const struct allocation *allocation, uint64_t address)
     return allocation && allocation->address == address && allocation->kind != MEMORY_MAPPED;
 }
 
-CUresult memory_release(uint64_t address)
+CUresult memory_release(uint64_t address, uint64_t id)
 {
     if (!arena_contains(address))
         return CUDA_ERROR_INVALID_VALUE;
     pthread_rwlock_wrlock(&memory_lock);
     struct allocation *allocation = find_in_arena(address);
-    if (!is_own(allocation, address)) {
+    if (!is_own(allocation, address) || (id && allocation->id != id)) {
         pthread_rwlock_unlock(&memory_lock);
         return CUDA_ERROR_INVALID_VALUE;
     }
@@ -225,7 +225,17 @@ void memory_release_context(struct context *context)
         pthread_rwlock_unlock(&memory_lock);
         if (!address)
             return;
-        (void)memory_release(address);
+        (void)memory_release(address, 0);
         at = address;
     }
+}
+
+CUresult memory_wait_owner(const struct allocation *allocation)
+{
+    struct context *owner = object_get(allocation->context_handle, KIND_CONTEXT);
+    if (!owner)
+        return CUDA_SUCCESS; /* it has gone, and its work with it */
+    CUresult result = context_wait_idle(owner);
+    object_put(&owner->object);
+    return result;
 }

@@ -96,7 +96,9 @@ size_t slab_slot_bytes(size_t bytes);
 /* memory.c */
 CUresult memory_take(struct device *device, struct context *context, size_t bytes, enum memory_kind kind,
                      uint64_t pool_handle, uint64_t *address);
-CUresult memory_release(uint64_t address);
+/* `id` 0: whatever is there. Otherwise only the allocation with this id. */
+CUresult memory_release(uint64_t address, uint64_t id);
+CUresult memory_wait_owner(const struct allocation *allocation);
 int memory_find(uint64_t address, struct allocation *found);
 int memory_mark_freeing(uint64_t address);
 CUresult memory_charge(struct device *device, size_t bytes);

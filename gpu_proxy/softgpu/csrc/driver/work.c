@@ -101,7 +101,7 @@ enum outcome work_skip(struct stream *stream, struct work *work)
     if (work->kind == WORK_RECORD)
         event_stamp(work->record.event, work->record.generation);
     if (work->kind == WORK_FREE)
-        memory_release(work->free.address);
+        (void)memory_release(work->free.address, work->free.id);
     return WORK_DONE;
 }
 
@@ -136,7 +136,7 @@ static enum outcome run(struct stream *stream, struct work *work, uint64_t seque
     case WORK_VALUE:
         return run_value(stream, work);
     case WORK_FREE:
-        memory_release(work->free.address);
+        (void)memory_release(work->free.address, work->free.id);
         return WORK_DONE;
     case WORK_GRAPH:
         return plan_run(stream, &work->graph, sequence);
@@ -162,7 +162,7 @@ void work_release(struct work *work)
     case WORK_KERNEL:
         if (work->owns_params)
             free((void *)(uintptr_t)work->kernel.params);
-        object_put(&work->kernel.function->module->object);
+        object_put(&work->kernel.function->object);
         break;
     case WORK_COPY:
         free(work->copy.owned);
@@ -198,6 +198,6 @@ int work_copy_of(struct work *target, const struct work *source)
     memcpy(params, source->kernel.params, source->kernel.param_bytes);
     target->kernel.params = params;
     target->owns_params = 1;
-    object_hold(&source->kernel.function->module->object);
+    object_hold(&source->kernel.function->object);
     return 0;
 }

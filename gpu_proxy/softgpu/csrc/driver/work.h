@@ -30,7 +30,7 @@ enum work_kind {
 enum { PARAMS_MAX = 32764 /* bytes of kernel parameters, as CUDA has it */ };
 
 struct work_kernel {
-    struct function *function; /* counted through its module */
+    struct function *function; /* counted */
     uint32_t grid[3];
     uint32_t block[3];
     uint32_t dynamic_shared;
@@ -81,6 +81,7 @@ struct work_point {
 
 struct work_free {
     uint64_t address;
+    uint64_t id;
 };
 
 struct work_graph {

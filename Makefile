@@ -1,0 +1,56 @@
+# The front door. Everything runs in .venv and build/; nothing outside the checkout is changed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUN := $(BIN)/python
+
+.PHONY: help build demo test lint gpu toolkits coverage-page wheel clean
+
+help: ## what there is
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1: /p' $(MAKEFILE_LIST)
+
+# The environment, made again when the list of packages changes.
+$(VENV)/.ready: pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "missing: $(PYTHON) (apt install python3)"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "missing: venv (apt install python3-venv)"; exit 1; }
+	@command -v $${CC:-gcc} >/dev/null || { echo "missing: a C compiler (apt install gcc)"; exit 1; }
+	@$(PYTHON) -c 'import os, sys, sysconfig; sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))' \
+		|| { echo "missing: Python.h (apt install python3-dev)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade pip setuptools
+	$(BIN)/pip install --quiet --disable-pip-version-check cffi
+	VGPU_SKIP_BUILD=1 $(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation -e '.[dev]'
+	@touch $@
+
+build: $(VENV)/.ready ## compile the C parts
+	@$(RUN) -m idm.ring_build
+	@$(RUN) -m libvgpu.build
+	@$(RUN) -m gpu_proxy.executor_build
+	@$(RUN) -m gpu_proxy.softgpu.build
+
+demo: build ## run CUDA programs in two zones on the software GPU
+	@$(RUN) -m demo
+
+toolkits: build ## CUDA toolkits from PyPI, for the tests that compile CUDA programs
+	@$(RUN) -m demo.toolkit 13 12
+
+test: build toolkits ## the whole suite
+	$(RUN) -m pytest $(PYTEST_ARGS)
+
+lint: build ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+gpu: build toolkits ## the same tests on an NVIDIA GPU; says so when there is none
+	@$(RUN) -m tests.gpu
+
+coverage-page: build ## write docs/coverage.md from the call table
+	$(RUN) -m idm.gen.coverage --out docs/coverage.md
+
+wheel: build ## a wheel whose libvgpu needs nothing newer than glibc 2.17
+	$(RUN) -m libvgpu.build --cc zig
+	VGPU_SKIP_BUILD=1 $(BIN)/pip wheel --quiet --no-deps --no-build-isolation -w dist .
+
+clean: ## remove what was built
+	rm -rf build dist libvgpu/_lib gpu_proxy/softgpu/_lib gpu_proxy/_executor*.so idm/_ring*.so

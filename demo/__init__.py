@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Demonstration: CUDA programs, and the toolkit that builds them."""

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The driver as the worker calls it: cuda-python bound to the right library, and function addresses.
+
+cuda-python resolves every function (`cuGetProcAddress`) for exactly the version that a row means. Rows
+are then called through that address with integers and pointers, by C or by ctypes; handlers that need
+more use cuda-python's own functions.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Callable
+from typing import Any
+
+from cuda.bindings import driver as cuda
+
+from gpu_proxy.request import CallError
+from idm.api.table import Call, load
+
+MAX_ARGUMENTS = 16
+RTLD_GLOBAL = ctypes.RTLD_GLOBAL
+NOT_SUPPORTED = 801
+# Members of struct vx_driver, in its order: base name and version.
+EXECUTOR_FUNCTIONS = (
+    ("cuCtxSetCurrent", 4000),
+    ("cuEventCreate", 2000),
+    ("cuEventRecord", 2000),
+    ("cuEventQuery", 2000),
+    ("cuEventDestroy", 4000),
+    ("cuStreamCreate", 2000),
+    ("cuMemcpyHtoDAsync", 3020),
+    ("cuMemcpyDtoHAsync", 3020),
+    ("cuMemcpyAsync", 4000),
+    ("cuLaunchKernelEx", 11060),
+    ("cuStreamWaitValue32", 11070),
+)
+
+RawFunction = Callable[..., int]
+
+
+def check(result: Any) -> Any:
+    """The value of a cuda-python result tuple; CallError when its first member is an error."""
+    status, *values = result if isinstance(result, tuple) else (result,)
+    if int(status) != 0:
+        raise CallError(int(status))
+    return values[0] if len(values) == 1 else values
+
+
+class Driver:
+    """Function addresses of the bound library."""
+
+    def __init__(self, library: str) -> None:
+        """Bind to `library`, or to the system's driver when it is empty, and initialise it."""
+        if library:
+            # cuda-python asks for libcuda.so.1, and a library with that SONAME is there already.
+            ctypes.CDLL(library, mode=RTLD_GLOBAL)
+        check(cuda.cuInit(0))
+        self.version = int(check(cuda.cuDriverGetVersion()))
+        self._addresses: dict[tuple[str, int], int] = {}
+        self._raw: dict[tuple[int, int], RawFunction] = {}
+
+    def address(self, base: str, since: int) -> int:
+        """Address of the function that `base` means in version `since`; 0 when there is none."""
+        key = (base, since)
+        if key not in self._addresses:
+            self._addresses[key] = _look_up(base, since)
+        return self._addresses[key]
+
+    def address_of(self, row: Call) -> int:
+        """Address of a row's function."""
+        return self.address(row.base, row.since)
+
+    def call(self, row: Call, *arguments: int) -> None:
+        """Call a row's function with integers and addresses. CallError when it fails."""
+        self.call_address(self.address_of(row), *arguments)
+
+    def call_named(self, symbol: str, *arguments: int) -> None:
+        """Call the function behind a row's symbol."""
+        self.call(load().by_symbol[symbol], *arguments)
+
+    def call_address(self, address: int, *arguments: int) -> None:
+        """Call a function of the driver; the GIL is released meanwhile."""
+        if not address:
+            raise CallError(NOT_SUPPORTED)
+        status = self._function(address, len(arguments))(*arguments)
+        if status != 0:
+            raise CallError(status)
+
+    def _function(self, address: int, count: int) -> RawFunction:
+        key = (address, count)
+        if key not in self._raw:
+            prototype = ctypes.CFUNCTYPE(ctypes.c_int, *[ctypes.c_uint64] * count)
+            self._raw[key] = prototype(address)
+        return self._raw[key]
+
+
+def _look_up(base: str, since: int) -> int:
+    status, address, _ = cuda.cuGetProcAddress(base.encode(), since, 0)
+    return int(address) if int(status) == 0 and address else 0
+
+
+def apply_setting(setting: str) -> bool:
+    """Set an environment variable that libcuda reads, if it is one that an application may choose."""
+    name, _, value = setting.partition("=")
+    if name not in ALLOWED_SETTINGS or not value.isprintable():
+        return False
+    os.environ[name] = value
+    return True
+
+
+ALLOWED_SETTINGS = frozenset(
+    {
+        "CUDA_CACHE_DISABLE",
+        "CUDA_CACHE_MAXSIZE",
+        "CUDA_MODULE_LOADING",
+        "CUDA_DEVICE_MAX_CONNECTIONS",
+    }
+)

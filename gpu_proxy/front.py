@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One application's connection. The zone holds the other end: nothing here may ever wait for it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import struct
+from collections.abc import Callable, Sequence
+
+from gpu_proxy import handshake
+from gpu_proxy.errors import Refused
+
+SO_PEERPIDFD = 77  # Linux 6.5; before it the pid may be another's by the time it is opened
+CREDENTIALS = struct.Struct("iII")
+
+
+class FrontEnd:
+    """The socket of one application process, and that process."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        connection.setblocking(False)
+        self._socket = connection
+        self._loop = asyncio.get_running_loop()
+        raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
+        self.pid, self.uid, self.gid = CREDENTIALS.unpack(raw)
+        self._pidfd = self._open_pidfd()
+
+    def _open_pidfd(self) -> int:
+        """Return a descriptor of the process, or -1 when it is gone or in a hidden pid namespace."""
+        try:
+            return self._socket.getsockopt(socket.SOL_SOCKET, SO_PEERPIDFD)
+        except OSError:
+            pass
+        try:
+            return os.pidfd_open(self.pid) if self.pid > 0 else -1
+        except OSError:
+            return -1
+
+    async def hello(self, seconds: float) -> handshake.Hello:
+        """Wait for the hello. Raises Refused."""
+        arrived: asyncio.Future[None] = self._loop.create_future()
+        self._loop.add_reader(self._socket.fileno(), _set_once, arrived)
+        try:
+            await asyncio.wait_for(arrived, seconds)
+            message = self._socket.recv(handshake.HELLO.size + 1, socket.MSG_DONTWAIT)
+        except TimeoutError:
+            raise Refused(
+                handshake.REFUSED_MALFORMED, f"no hello in {seconds:.0f} seconds"
+            ) from None
+        except OSError as error:
+            raise Refused(handshake.REFUSED_MALFORMED, f"no hello: {error.strerror}") from None
+        finally:
+            self._loop.remove_reader(self._socket.fileno())
+        if not message:
+            raise Refused(handshake.REFUSED_MALFORMED, "closed before the hello")
+        return handshake.parse_hello(message)
+
+    def watch(self, on_end: Callable[[str], None]) -> None:
+        """Call `on_end` with a reason when the process ends, closes, or says anything more."""
+        if self._pidfd >= 0:
+            self._loop.add_reader(self._pidfd, self._exited, on_end)
+        self._loop.add_reader(self._socket.fileno(), self._readable, on_end)
+
+    def _exited(self, on_end: Callable[[str], None]) -> None:
+        self._loop.remove_reader(self._pidfd)
+        on_end("application-exited")
+
+    def _readable(self, on_end: Callable[[str], None]) -> None:
+        try:
+            said = self._socket.recv(1, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return
+        except OSError:
+            said = b""
+        self._loop.remove_reader(self._socket.fileno())
+        on_end("malformed: message after the hello" if said else "closed")
+
+    def send(self, payload: bytes, fds: Sequence[int] = ()) -> bool:
+        """Send at once or not at all. False: the peer does not read, or is gone."""
+        try:
+            socket.send_fds(self._socket, [payload], fds, socket.MSG_DONTWAIT)
+        except OSError:
+            return False
+        return True
+
+    def hang_up(self) -> None:
+        """Wake everything in the application that waits on the socket."""
+        try:
+            self._socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            return  # The peer has closed already.
+
+    def close(self) -> None:
+        """Give up all descriptors."""
+        self._loop.remove_reader(self._socket.fileno())
+        self._socket.close()
+        if self._pidfd >= 0:
+            self._loop.remove_reader(self._pidfd)
+            os.close(self._pidfd)
+            self._pidfd = -1
+
+
+def _set_once(arrived: asyncio.Future[None]) -> None:
+    if not arrived.done():
+        arrived.set_result(None)

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Kernels: found by name, and described once so that the front end need not ask again."""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from gpu_proxy.handlers import handles
+from gpu_proxy.handlers.generic import install, object_of
+from gpu_proxy.request import CallError, Request
+from idm.api.types import Kind
+
+if TYPE_CHECKING:
+    from gpu_proxy.worker import Worker
+
+INVALID_VALUE = 1
+ATTRIBUTES = 32
+# CUfunction_attribute numbers that no call changes.
+FIXED_ATTRIBUTES = (0, 1, 2, 3, 4, 5, 6, 7, 10)
+PARAMS_MAX = 4096
+
+
+def _number(call: Callable[[int], None]) -> int | None:
+    value = ctypes.c_int32()
+    try:
+        call(ctypes.addressof(value))
+    except CallError:
+        return None
+    return value.value
+
+
+def _attributes(read: Callable[[int, int], None]) -> tuple[int, list[int]]:
+    """Mask of the attributes that could be read, and their values by number."""
+    valid, values = 0, [0] * ATTRIBUTES
+    for number in FIXED_ATTRIBUTES:
+        value = _number(lambda where, number=number: read(where, number))  # type: ignore[misc]
+        if value is not None:
+            valid |= 1 << number
+            values[number] = value
+    return valid, values
+
+
+def _layout(read: Callable[[int, int, int], None]) -> list[tuple[int, int]]:
+    """Offset and size of each parameter. The driver says INVALID_VALUE after the last one."""
+    found: list[tuple[int, int]] = []
+    offset, size = ctypes.c_uint64(), ctypes.c_uint64()
+    while len(found) < PARAMS_MAX:
+        try:
+            read(len(found), ctypes.addressof(offset), ctypes.addressof(size))
+        except CallError as error:
+            if error.status != INVALID_VALUE:
+                raise
+            break
+        found.append((offset.value, size.value))
+    return found
+
+
+def _describe(
+    attributes: tuple[int, list[int]], layout: list[tuple[int, int]]
+) -> dict[str, bytes]:
+    valid, values = attributes
+    total = max((offset + size for offset, size in layout), default=0)
+    info = struct.pack("=8I32i", len(layout), total, valid, 0, 0, 0, 0, 0, *values)
+    return {"info": info, "layout": b"".join(struct.pack("=II", *entry) for entry in layout)}
+
+
+@handles("module_get_function")
+def module_get_function(worker: Worker, request: Request) -> dict[str, bytes]:
+    """A function of a module."""
+    driver, made = worker.driver, ctypes.c_uint64()
+    module = object_of(worker, request["module"], Kind.MODULE)
+    name = ctypes.create_string_buffer(request["name"])
+    driver.call_named(
+        "cuModuleGetFunction", ctypes.addressof(made), module, ctypes.addressof(name)
+    )
+    function = made.value
+    results = _describe(
+        _attributes(lambda where, n: driver.call_named("cuFuncGetAttribute", where, n, function)),
+        _layout(lambda i, at, size: driver.call_named("cuFuncGetParamInfo", function, i, at, size)),
+    )
+    context = request.context
+    install(worker, request["function"], Kind.FUNCTION, function, context, request["module"])
+    return results
+
+
+@handles("library_get_kernel")
+def library_get_kernel(worker: Worker, request: Request) -> dict[str, bytes]:
+    """A kernel of a library."""
+    driver, made = worker.driver, ctypes.c_uint64()
+    library = object_of(worker, request["library"], Kind.LIBRARY)
+    name = ctypes.create_string_buffer(request["name"])
+    driver.call_named(
+        "cuLibraryGetKernel", ctypes.addressof(made), library, ctypes.addressof(name)
+    )
+    kernel = made.value
+    results = _describe(
+        _attributes(
+            lambda where, n: driver.call_named("cuKernelGetAttribute", where, n, kernel, 0)
+        ),
+        _layout(lambda i, at, size: driver.call_named("cuKernelGetParamInfo", kernel, i, at, size)),
+    )
+    install(worker, request["function"], Kind.FUNCTION, kernel, 0, request["library"])
+    return results

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bytes that arrive ahead of the call that uses them: module images and other long inputs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gpu_proxy._executor import lib
+from gpu_proxy.handlers import handles
+from gpu_proxy.handlers.generic import install
+from gpu_proxy.request import CallError, Request
+from gpu_proxy.resources import Upload
+from idm.api.types import Kind
+
+if TYPE_CHECKING:
+    from gpu_proxy.worker import Worker
+
+INVALID_VALUE = 1
+OUT_OF_MEMORY = 2
+INVALID_HANDLE = 400
+UPLOAD_MAX_BYTES = 1 << 31
+
+
+@handles("upload")
+def upload(worker: Worker, request: Request) -> None:
+    """Begin: charge the zone's host memory for the whole length."""
+    total = request["total"]
+    if total == 0 or total > UPLOAD_MAX_BYTES or not worker.channel.charge("host", total):
+        raise CallError(OUT_OF_MEMORY)
+    try:
+        install(worker, request["upload"], Kind.UPLOAD, 1)
+    except CallError:
+        worker.channel.release("host", total)
+        raise
+    worker.resources.uploads[request["upload"]] = Upload(bytearray(total))
+
+
+@handles("upload_data")
+def upload_data(worker: Worker, request: Request) -> None:
+    """One piece. Pieces come in order, so what is complete is known by a number."""
+    item = worker.resources.uploads.get(request["upload"])
+    offset, data = request["offset"], request["data"]
+    if item is None:
+        raise CallError(INVALID_HANDLE)
+    if offset != item.received or offset + len(data) > len(item.data):
+        raise CallError(INVALID_VALUE)
+    item.data[offset : offset + len(data)] = data
+    item.received += len(data)
+
+
+def take(worker: Worker, handle: int) -> bytes:
+    """A complete upload, which is gone with this."""
+    item = worker.resources.uploads.pop(handle, None)
+    lib.vx_drop(worker.vx, handle)
+    if item is None:
+        raise CallError(INVALID_HANDLE)
+    worker.channel.release("host", len(item.data))
+    if item.received != len(item.data):
+        raise CallError(INVALID_VALUE)
+    return bytes(item.data)

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What waits: begun in order here, finished by the executor when an event has happened."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gpu_proxy._executor import lib
+from gpu_proxy.handlers import handles
+from gpu_proxy.handlers.generic import handle_object, object_of
+from gpu_proxy.request import PENDING, CallError, Pending, Request
+from idm.api.types import Kind
+
+if TYPE_CHECKING:
+    from gpu_proxy.worker import Worker
+
+
+def stream_object(worker: Worker, request: Request, name: str = "stream") -> int:
+    """The real stream behind a request's stream parameter."""
+    param = next(p for p in request.row.params if p.name == name)
+    return handle_object(worker, request, param, request[name])
+
+
+def _pending(status: int) -> Pending:
+    if status:
+        raise CallError(status)
+    return PENDING
+
+
+@handles("cuStreamSynchronize")
+def stream_synchronize(worker: Worker, request: Request) -> Pending:
+    """Answered when everything in the stream so far has happened."""
+    stream = stream_object(worker, request)
+    return _pending(lib.vx_wait_stream(worker.vx, stream, request.slot, request.sequence, 0))
+
+
+@handles("cuEventSynchronize")
+def event_synchronize(worker: Worker, request: Request) -> Pending:
+    """Answered when the event has happened."""
+    event = object_of(worker, request["event"], Kind.EVENT)
+    return _pending(lib.vx_wait_event(worker.vx, event, request.slot, request.sequence))
+
+
+@handles("cuCtxSynchronize")
+def ctx_synchronize(worker: Worker, request: Request) -> Pending:
+    """Answered when everything in the context so far has happened."""
+    handle, slot = request.context, request.slot
+    return _pending(lib.vx_wait_context(worker.vx, handle, slot, request.sequence))
+
+
+@handles("cuCtxSynchronize_v2")
+def ctx_synchronize_v2(worker: Worker, request: Request) -> Pending:
+    """The same for a context that need not be current."""
+    handle = request["context"] or request.context
+    worker.use_context(handle)
+    return _pending(lib.vx_wait_context(worker.vx, handle, request.slot, request.sequence))
+
+
+@handles("vgpuFlush")
+def flush(worker: Worker, request: Request) -> None:
+    """Everything before this has been executed."""
+
+
+@handles("late_error")
+def late_error(worker: Worker, request: Request) -> dict[str, bytes]:
+    """The oldest unreported error of this thread's posted calls."""
+    status = lib.vx_take_late(worker.vx, request.thread)
+    return {"status": int(status).to_bytes(4, "little", signed=True)}
+
+
+@handles("callback")
+def callback(worker: Worker, request: Request) -> None:
+    """A host function: announced when the stream is there, acknowledged by the application."""
+    status = lib.vx_callback(worker.vx, stream_object(worker, request), request["callback"])
+    if status:
+        raise CallError(status)
+
+
+@handles("callback_wait")
+def callback_wait(worker: Worker, request: Request) -> Pending:
+    """The application's callback thread waits for the next one."""
+    lib.vx_callback_wait(worker.vx, request.slot, request.sequence)
+    return PENDING
+
+
+@handles("callback_done")
+def callback_done(worker: Worker, request: Request) -> None:
+    """The host function has returned: its stream goes on."""
+    lib.vx_callback_done(worker.vx, request["callback"])

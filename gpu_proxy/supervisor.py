@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The daemon: finds the driver, starts the zygote, serves the zones, and stops in order."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import resource
+import signal
+from pathlib import Path
+
+from gpu_proxy import devices, log
+from gpu_proxy.counters import CountersWriter, segment_name
+from gpu_proxy.counters_source import daemon_rows
+from gpu_proxy.errors import AlreadyRunning, StartError
+from gpu_proxy.plans import plan_zone
+from gpu_proxy.settings import Settings
+from gpu_proxy.snapshot import Snapshot
+from gpu_proxy.zone import PRIVATE, Zone, session_numbers
+from gpu_proxy.zygote_link import ZygoteLink
+
+COUNT_SECONDS = 0.25
+STOP_SECONDS = 10.0
+OPEN_FILES = 65536
+
+
+class Supervisor:
+    """Everything that the daemon owns."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.zones: list[Zone] = []
+        self._zygote: ZygoteLink | None = None
+        self._counters: CountersWriter | None = None
+        self._lock = -1
+        self._stop = asyncio.Event()
+        self._log = log.get(part="supervisor")
+
+    async def run(self) -> None:
+        """Serve until asked to stop. Raises StartError."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        try:
+            await self._start()
+            await self._count_until_stopped()
+        finally:
+            await self._shut_down()
+
+    def stop(self) -> None:
+        """Ask for an orderly stop."""
+        self._stop.set()
+
+    async def _start(self) -> None:
+        _raise_open_files()
+        self._make_directories()
+        self._lock = _lock_directory(self.settings.runtime_dir)
+        library = self._find_driver()
+        snapshot = await devices.take_snapshot(self.settings.probe_module, library)
+        self._zygote = ZygoteLink(self._zygote_arguments(library))
+        await self._zygote.start()
+        self._make_zones(snapshot, library, self._zygote)
+        self._counters = CountersWriter(segment_name(self.settings.runtime_dir))
+        self._count(snapshot)
+        for zone in self.zones:
+            zone.listen()
+        self._log.info(
+            "ready",
+            mode="stub" if self.settings.stub else "real",
+            devices=[device.name for device in snapshot.devices],
+            zones=[zone.name for zone in self.zones],
+            runtime_dir=str(self.settings.runtime_dir),
+        )
+
+    def _make_directories(self) -> None:
+        runtime_dir, state_dir = self.settings.runtime_dir, self.settings.state_dir
+        try:
+            for directory in (runtime_dir, state_dir):
+                directory.mkdir(parents=True, exist_ok=True, mode=0o755)
+            (runtime_dir / PRIVATE).mkdir(exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise StartError(str(error)) from None
+
+    def _find_driver(self) -> str:
+        """Return the software GPU's library, or nothing for the system's driver."""
+        if self.settings.stub:
+            return devices.software_gpu() if self._uses_software_gpu() else ""
+        names = devices.find_real_devices()
+        self._log.info("devices-found", names=names)
+        risk = devices.host_memory_risk()
+        if risk:
+            self._log.warning("host-memory-risk", text=risk)
+        return ""
+
+    def _uses_software_gpu(self) -> bool:
+        return self.settings.probe_module == Settings.probe_module
+
+    def _zygote_arguments(self, library: str) -> list[str]:
+        arguments = [f"--worker-module={self.settings.worker_module}"]
+        if library:
+            arguments.append(f"--driver-library={library}")
+        if self.settings.stub:
+            arguments.append("--compiler")
+        return arguments
+
+    def _make_zones(self, snapshot: Snapshot, library: str, zygote: ZygoteLink) -> None:
+        numbers = session_numbers()
+        for zone in self.settings.zones:
+            plan = plan_zone(self.settings, zone, library)
+            self.zones.append(
+                Zone(self.settings, zone, plan, zygote, snapshot, library, numbers)
+            )
+
+    def _count(self, snapshot: Snapshot) -> None:
+        assert self._counters is not None
+        names = [device.name for device in snapshot.devices]
+        self._counters.describe("stub" if self.settings.stub else "real", names)
+        self._counters.update(*daemon_rows(self.zones))
+
+    async def _count_until_stopped(self) -> None:
+        assert self._counters is not None
+        while not self._stop.is_set():
+            self._counters.update(*daemon_rows(self.zones))
+            try:
+                await asyncio.wait_for(self._stop.wait(), COUNT_SECONDS)
+            except TimeoutError:
+                continue
+
+    async def _shut_down(self) -> None:
+        """Undo what was started, in the opposite order."""
+        await asyncio.gather(*(zone.stop(STOP_SECONDS) for zone in self.zones))
+        if self._zygote:
+            self._zygote.stop()
+        if self._counters:
+            self._counters.close()
+        if self._lock >= 0:
+            self._log.info("stopped")
+            os.close(self._lock)
+
+
+def _raise_open_files() -> None:
+    """A session takes some ten descriptors for good and eighty while it starts."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _lock_directory(runtime_dir: Path) -> int:
+    """Be the only daemon of this directory; the lock ends with the process."""
+    path = runtime_dir / "lock"
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        owner = os.read(fd, 32).decode("ascii", "replace").strip() or "unknown"
+        os.close(fd)
+        raise AlreadyRunning(f"{runtime_dir} is in use by gpu-proxy with pid {owner}") from None
+    os.ftruncate(fd, 0)
+    os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+    return fd
+
+

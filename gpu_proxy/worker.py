@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The worker: serves one session until the supervisor ends it.
+
+The C executor takes records from the ring and runs the FAST ones; every other record comes back to
+`Worker.run`, which decodes it, runs its handler, and answers. What may block finishes on a helper lane
+of the application thread that called.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import traceback
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from gpu_proxy import handlers
+from gpu_proxy._executor import ffi, lib
+from gpu_proxy.binding import EXECUTOR_FUNCTIONS, Driver
+from gpu_proxy.request import CallError, Later, Pending, Request, decode, encode_results
+from gpu_proxy.resources import Resources
+from gpu_proxy.worker_channel import WorkerChannel
+from gpu_proxy.worker_setup import WorkerSetup
+from idm.api.table import Table, load
+
+UNKNOWN = 999
+INVALID_CONTEXT = 201
+NOT_INITIALIZED = 3
+COUNTERS_BYTES = 4096
+LANES = 64
+
+
+class Worker:
+    """State of one session."""
+
+    def __init__(self, setup: WorkerSetup, channel: WorkerChannel) -> None:
+        self.setup = setup
+        self.channel = channel
+        self.table: Table = load()
+        self.resources = Resources()
+        self.lanes: dict[int, ThreadPoolExecutor] = {}
+        self._driver: Driver | None = None
+        self._region = mmap.mmap(setup.region_fd, lib.IDM_REGION_BYTES)
+        self._counters = mmap.mmap(setup.counters_fd, COUNTERS_BYTES)
+        self._doorbells = ffi.new("int[]", list(setup.slot_doorbell_fds))
+        self.region_address = int(ffi.cast("uintptr_t", ffi.from_buffer(self._region)))
+        self.vx = lib.vx_open(
+            ffi.from_buffer(self._region),
+            ffi.cast("struct idm_counters *", ffi.from_buffer(self._counters)),
+            setup.request_doorbell_fd,
+            self._doorbells,
+            setup.max_handles,
+            setup.executor == "c",
+        )
+        if self.vx == ffi.NULL:
+            raise MemoryError("no memory for the executor")
+
+    @property
+    def driver(self) -> Driver:
+        """The bound driver; bound at the first call that needs it, after the application's settings."""
+        if self._driver is None:
+            self._driver = self._bind()
+        return self._driver
+
+    def _bind(self) -> Driver:
+        if self.setup.compiler_fd >= 0:
+            os.environ["VGPU_SOFTGPU_COMPILER_FD"] = str(self.setup.compiler_fd)
+        driver = Driver(self.setup.driver_library)
+        for index, (base, version) in enumerate(EXECUTOR_FUNCTIONS):
+            lib.vx_set_driver(self.vx, index, driver.address(base, version))
+        for row in self.table.calls:
+            if row.fast and not row.symbol.startswith("vgpu"):
+                lib.vx_set_function(self.vx, row.number, driver.address_of(row))
+        return driver
+
+    def run(self) -> None:
+        """Serve until stopped. A malformed record ends the session with its reason."""
+        outcome = lib.VX_PYTHON
+        while True:
+            outcome = lib.vx_run(self.vx)
+            if outcome != lib.VX_PYTHON:
+                break
+            self._serve()
+        if outcome == lib.VX_MALFORMED:
+            self.channel.end(ffi.string(lib.vx_reason(self.vx)).decode())
+
+    def _serve(self) -> None:
+        record = lib.vx_request(self.vx)
+        row = self.table.by_number[record.call]
+        request = decode(row, bytes(ffi.buffer(record, record.bytes)))
+        try:
+            self._prepare(request)
+            handler = handlers.find(row)
+            outcome = handler(self, request)
+        except CallError as error:
+            self.answer(request, error.status)
+        except Exception:  # noqa: BLE001 - our own bug must not end other calls of the session
+            self._report_bug(request)
+        else:
+            self._settle(request, outcome)
+
+    def _prepare(self, request: Request) -> None:
+        if request.row.handler == "environment":
+            return
+        _ = self.driver
+        if request.row.no_context:
+            return
+        if not request.context:
+            raise CallError(INVALID_CONTEXT)
+        self.use_context(request.context)
+
+    def use_context(self, handle: int) -> None:
+        """Make a context current for the main thread."""
+        status = lib.vx_set_context(self.vx, handle)
+        if status:
+            raise CallError(status)
+
+    def _settle(self, request: Request, outcome: Any) -> None:
+        if isinstance(outcome, Pending):
+            return
+        if isinstance(outcome, Later):
+            self._lane(request.thread).submit(self._finish, request, outcome, self.current())
+            return
+        self.answer(request, 0, outcome or {})
+
+    def current(self) -> int:
+        """The driver's object of the main thread's current context, or 0."""
+        return int(lib.vx_current(self.vx))
+
+    def _lane(self, thread: int) -> ThreadPoolExecutor:
+        key = thread % LANES
+        if key not in self.lanes:
+            self.lanes[key] = ThreadPoolExecutor(1, thread_name_prefix=f"lane-{key}")
+        return self.lanes[key]
+
+    def _finish(self, request: Request, later: Later, context: int) -> None:
+        try:
+            self.driver.call_named("cuCtxSetCurrent", context)
+            results = later.finish()
+        except CallError as error:
+            self.answer(request, error.status)
+        except Exception:  # noqa: BLE001
+            self._report_bug(request)
+        else:
+            self.answer(request, 0, results or {})
+
+    def _report_bug(self, request: Request) -> None:
+        self.channel.log(
+            "handler-failed", call=request.row.symbol, traceback=traceback.format_exc()[-900:]
+        )
+        self.answer(request, UNKNOWN)
+
+    def answer(self, request: Request, status: int, results: dict[str, bytes] | None = None) -> None:
+        """Answer a call, or keep a posted call's error for its thread."""
+        if request.posted:
+            lib.vx_late(self.vx, request.thread, status)
+            return
+        lib.vx_note_status(self.vx, status)
+        data = encode_results(request, results or {}) if status == 0 else b""
+        lib.vx_answer(
+            self.vx, request.slot, request.sequence, request.reply, status, data, len(data)
+        )
+
+
+def main(setup: WorkerSetup) -> None:
+    """Entry of the forked, sandboxed child."""
+    channel = WorkerChannel(setup.supervisor_fd)
+    if lib.vx_window_reserve(setup.window_base, setup.window_bytes):
+        channel.end(f"window {setup.window_base:#x} is taken in the worker")
+        return
+    worker = Worker(setup, channel)
+    channel.ready()
+    worker.run()

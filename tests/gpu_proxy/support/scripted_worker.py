@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A worker without CUDA: it does what the test writes into the staging area.
+
+The front end writes a JSON object and a zero byte at the start of the staging area and rings; the
+worker answers with JSON in slot 0 and rings the slot's doorbell.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+import signal
+import struct
+from typing import Any
+
+from gpu_proxy import handshake
+from gpu_proxy.worker_channel import WorkerChannel
+from gpu_proxy.worker_setup import WorkerSetup
+from hostile import ATTEMPTS
+
+STAGING_AT = handshake.REGION_BYTES - handshake.CHUNKS * handshake.CHUNK_BYTES
+SLOT_AT = 4 * handshake.PAGE + 64
+
+
+class Script:
+    """Runs one command at a time."""
+
+    def __init__(self, setup: WorkerSetup) -> None:
+        self.setup = setup
+        self.channel = WorkerChannel(setup.supervisor_fd)
+        self.region = mmap.mmap(setup.region_fd, handshake.REGION_BYTES)
+        self.counters = mmap.mmap(setup.counters_fd, handshake.PAGE)
+        self.memories: dict[int, mmap.mmap] = {}
+
+    def run(self) -> None:
+        """Serve until killed."""
+        while True:
+            os.set_blocking(self.setup.request_doorbell_fd, True)
+            os.eventfd_read(self.setup.request_doorbell_fd)
+            end = self.region.find(b"\0", STAGING_AT)
+            command = json.loads(self.region[STAGING_AT:end])
+            answer = getattr(self, command.pop("do"))(**command)
+            data = json.dumps(answer).encode() + b"\0"
+            self.region[SLOT_AT : SLOT_AT + len(data)] = data
+            os.eventfd_write(self.setup.slot_doorbell_fds[0], 1)
+
+    def charge(self, kind: Any, amount: int) -> bool:
+        return self.channel.charge(kind, amount)
+
+    def release(self, kind: Any, amount: int) -> None:
+        self.channel.release(kind, amount)
+
+    def usage(self) -> tuple[int, int]:
+        return self.channel.usage()
+
+    def memory(self, size: int, token: int, text: str = "") -> bool:
+        fd = self.channel.memory(size, token)
+        if fd is None:
+            return False
+        self.memories[token] = mmap.mmap(fd, size)
+        self.memories[token][: len(text)] = text.encode()
+        os.close(fd)
+        return True
+
+    def memory_freed(self, size: int, token: int) -> None:
+        self.channel.memory_freed(size, token)
+
+    def log(self, event: str, times: int = 1) -> None:
+        for _ in range(times):
+            self.channel.log(event, detail="\x1b[31mred")
+
+    def end(self, reason: str) -> None:
+        self.channel.end(reason)
+        signal.pause()
+
+    def crash(self, how: str) -> None:
+        if how == "exception":
+            raise RuntimeError("scripted crash")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def say(self, text: str) -> None:
+        os.write(self.setup.supervisor_fd, text.encode())
+
+    def attempt(self, name: str) -> Any:
+        return ATTEMPTS[name]()
+
+    def count(self, values: list[int]) -> None:
+        struct.pack_into(f"<{len(values)}Q", self.counters, 0, *values)
+
+    def whoami(self) -> dict[str, Any]:
+        return {
+            "uid": os.getresuid(),
+            "gid": os.getresgid(),
+            "groups": os.getgroups(),
+            "fds": sorted(int(n) for n in os.listdir("/proc/self/fd")),
+            "environment": dict(os.environ),
+            "limits_cores": __import__("resource").getrlimit(4),
+            "setup": {k: v for k, v in vars(self.setup).items() if k != "environment"},
+        }
+
+    def compile(self) -> int:
+        """Wake the compile helper and return the length of what it says, 0 at its end."""
+        os.write(self.setup.compiler_fd, b"x" * 16)
+        return len(os.read(self.setup.compiler_fd, 4096))
+
+
+def main(setup: WorkerSetup) -> None:
+    """Start as the real worker does."""
+    script = Script(setup)
+    if setup.window_base == 0x7000_0000_0000:
+        script.end("window is taken")
+    script.channel.ready()
+    script.run()
