@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A small assembler for seccomp filters on x86-64.
 
-A filter is a table: system call number -> rule. Each rule becomes one block that always returns, so a
-block never has to restore the number for the next one. Arguments are compared by their low 32 bits:
-all arguments that rules look at are ints for the kernel.
+A filter is a table: system call number -> rule. Each rule becomes one block that always returns, so
+a block never has to restore the number for the next one. Arguments are compared by their low 32
+bits: all arguments that rules look at are ints for the kernel.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Match:
         return [
             (LOAD, 0, 0, AT_ARGUMENTS + 8 * self.argument),
             (AND, 0, 0, self.mask),
-            # From value i the way to the last instruction leads over the other values and one return.
+            # From value i the way to the end leads over the other values and one return.
             *((JUMP_EQUAL, count - i, 0, v & EVERY_BIT) for i, v in enumerate(self.values)),
             (RETURN, 0, 0, self.otherwise),
             (RETURN, 0, 0, self.then),
@@ -88,7 +88,7 @@ def assemble(rules: Mapping[int, Rule], default: int) -> bytes:
 
 
 class _Program(ctypes.Structure):
-    _fields_ = [("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p)]  # noqa: RUF012
+    _fields_ = [("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p)]
 
 
 def install(filter_bytes: bytes) -> None:

@@ -109,7 +109,7 @@ def load(path: Path) -> tuple[Config, Source]:
 
 
 def _dotted(place: str, tree: dict[str, object]) -> str:
-    """Turn msgspec's `$.zone[...].sessions` into `zone.NAME.sessions`, the first zone that fails."""
+    """Turn msgspec's `$.zone[...].sessions` into `zone.NAME.sessions`: the first that fails."""
     key = place.removeprefix("$").removeprefix(".")
     if not key.startswith("zone[...]"):
         return key

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The counters' segment: POSIX shared memory that only the back end writes and operators' tools read.
+"""The counters' segment: POSIX shared memory that the back end writes and operators' tools read.
 
     page 0   header: magic, layout version, daemon, number of rows
-    rows     zones first, then sessions; each under a sequence number that is odd while it is written
+    rows     zones, then sessions; each under a sequence number that is odd while it is written
 
 A reader copies a row and takes it if the sequence was even and the same before and after.
 """
@@ -33,8 +33,18 @@ READ_TRIES = 100
 HEADER = struct.Struct("<IIIIQd8s512s")  # magic, layout, zones, sessions, pid, start, mode, devices
 SEQUENCE = struct.Struct("<Q")
 COUNT = len(COUNTER_NAMES)
-# name, device used and limit, host used and limit, handles used and limit, sessions, limit, ended
-ZONE = struct.Struct(f"<64s9Q{COUNT}Q")
+ZONE_FIELDS = (
+    "device_used",
+    "device_limit",
+    "host_used",
+    "host_limit",
+    "handles_used",
+    "handles_limit",
+    "sessions",
+    "sessions_limit",
+    "sessions_ended",
+)
+ZONE = struct.Struct(f"<64s{len(ZONE_FIELDS)}Q{COUNT}Q")
 # zone, session, pid, live, device held, host held, seconds, program
 SESSION = struct.Struct(f"<64sQQQQQd64s{COUNT}Q")
 ROWS_AT = 4096
@@ -195,10 +205,10 @@ class CountersReader:
 
 def _pack_zone(row: ZoneRow) -> bytes:
     return ZONE.pack(
-        row.name.encode(), row.device_used, row.device_limit, row.host_used, row.host_limit,
-        row.handles_used, row.handles_limit, row.sessions, row.sessions_limit, row.sessions_ended,
+        row.name.encode(),
+        *(getattr(row, field) for field in ZONE_FIELDS),
         *(_word(row.counters.get(name, 0)) for name in COUNTER_NAMES),
-    )  # fmt: skip
+    )
 
 
 def _pack_session(row: SessionRow) -> bytes:
@@ -216,8 +226,9 @@ def _word(value: int) -> int:
 
 def _unpack_zone(data: bytes) -> ZoneRow:
     name, *values = ZONE.unpack(data)
-    counters = dict(zip(COUNTER_NAMES, values[9:], strict=True))
-    return ZoneRow(_text(name), *values[:9], counters)
+    fields = dict(zip(ZONE_FIELDS, values[: len(ZONE_FIELDS)], strict=True))
+    counters = dict(zip(COUNTER_NAMES, values[len(ZONE_FIELDS) :], strict=True))
+    return ZoneRow(name=_text(name), counters=counters, **fields)
 
 
 def _unpack_session(data: bytes) -> SessionRow:

@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every error of the back end.
 
-    GpuProxyError
-    ├── ConfigError            the configuration file or the command line is wrong
-    ├── StartError             the daemon cannot start
-    │   ├── DriverMissing      there is no CUDA driver, or it does not work
-    │   ├── AlreadyRunning     another daemon owns the runtime directory
-    │   └── SocketError        a zone's socket cannot be made
-    ├── Refused                a front end gets no session; carries the reason that it is told
-    ├── QuotaExceeded          the zone's ledger has no room
-    ├── WorkerProtocolError    a worker said something that it may not say
-    ├── WorkerFailed           a worker could not be started, or ended before it was ready
-    ├── ZygoteError            the zygote is gone or does not answer
-    ├── SandboxError           the kernel refused a part of the sandbox
-    └── CountersError          the counters' segment is missing or not ours
+GpuProxyError
+├── ConfigError            the configuration file or the command line is wrong
+├── StartError             the daemon cannot start
+│   ├── DriverMissing      there is no CUDA driver, or it does not work
+│   ├── AlreadyRunning     another daemon owns the runtime directory
+│   └── SocketError        a zone's socket cannot be made
+├── Refused                a front end gets no session; carries the reason that it is told
+├── QuotaExceeded          the zone's ledger has no room
+├── WorkerProtocolError    a worker said something that it may not say
+├── WorkerFailed           a worker could not be started, or ended before it was ready
+├── ZygoteError            the zygote is gone or does not answer
+├── SandboxError           the kernel refused a part of the sandbox
+└── CountersError          the counters' segment is missing or not ours
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ class FrontEnd:
         self._pidfd = self._open_pidfd()
 
     def _open_pidfd(self) -> int:
-        """Return a descriptor of the process, or -1 when it is gone or in a hidden pid namespace."""
+        """Return a descriptor of the process, or -1 when it is gone or cannot be seen."""
         try:
             return self._socket.getsockopt(socket.SOL_SOCKET, SO_PEERPIDFD)
         except OSError:

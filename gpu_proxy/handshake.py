@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The handshake's messages as idm.h lays them out; a test compares every number with that header."""
+"""The handshake's messages as idm.h lays them out; a test compares each number with that header."""
 
 from __future__ import annotations
 

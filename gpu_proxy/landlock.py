@@ -43,9 +43,7 @@ def _handled(abi: int) -> int:
     return rights
 
 
-def restrict(
-    read: Iterable[str], write: Iterable[str] = (), devices: Iterable[str] = ()
-) -> None:
+def restrict(read: Iterable[str], write: Iterable[str] = (), devices: Iterable[str] = ()) -> None:
     """Allow these paths and nothing else, for ever. Paths that do not exist are left out."""
     abi = version()
     handled = _handled(abi)

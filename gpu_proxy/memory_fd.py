@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Shared memory as sealed memfds.
 
-The seals keep either side from truncating what the other has mapped. The pages are allocated here, so
-that they are charged to the driver domain and the zone's own memory limit is not hit by touching them.
+The seals keep either side from truncating what the other has mapped. The pages are allocated here,
+so that the driver domain pays for them and touching them does not hit the zone's own memory limit.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the processes of a zone are locked in: who they are, which files they may open, their limits."""
+"""How the processes of a zone are locked in: who they are, which files they open, their limits."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class ZonePlan:
         return {**self.environment, "VGPU_SOFTGPU_CACHE": CACHE_DESCRIPTOR}
 
     def _limits(self, limits: Limits) -> Limits:
-        """The number of processes is counted by uid, so it is only limited where that is the zone's."""
+        """Processes are counted by uid, so they are only limited where that is the zone's own."""
         if self.identity is not None:
             return limits
         return Limits(

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A process that asks the driver once what devices there are, so that the supervisor never loads CUDA.
+"""Asks the driver once what devices there are, in a process of its own: the supervisor has no CUDA.
 
-Writes struct idm_snapshot to standard output; on failure one line to standard error and exit code 1.
+Writes struct idm_snapshot to standard output; on failure a line to standard error, exit code 1.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def bind(library: str) -> Any:
             ctypes.CDLL(library, mode=ctypes.RTLD_GLOBAL)
         except OSError as error:
             raise DriverMissing(f"the software GPU cannot be loaded: {error}") from None
-    from cuda.bindings import driver  # noqa: PLC0415 - it binds by SONAME on first use
+    from cuda.bindings import driver
 
     return driver
 
@@ -51,11 +51,10 @@ def checked(driver: Any, what: str, result: tuple[Any, ...]) -> Any:
 def take(driver: Any) -> Snapshot:
     """Ask for everything."""
     try:
-        checked(driver, "cuInit", driver.cuInit(0))
-    except DriverMissing:
-        raise
-    except Exception as error:  # cuda-python raises its own kinds when there is no library
+        started = driver.cuInit(0)
+    except (ImportError, RuntimeError, OSError) as error:  # The kinds change with cuda-python.
         raise DriverMissing(f"no CUDA driver library: {str(error).splitlines()[0]}") from None
+    checked(driver, "cuInit", started)
     version = checked(driver, "cuDriverGetVersion", driver.cuDriverGetVersion())
     count = checked(driver, "cuDeviceGetCount", driver.cuDeviceGetCount())
     if count == 0:

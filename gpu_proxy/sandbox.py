@@ -2,7 +2,7 @@
 """Locks a freshly forked process in. The order matters:
 
 namespaces while there are privileges to make them, then limits, the files that may be opened, the
-identity, the capabilities, and the filter of system calls last, because it forbids all of the above.
+identity, the capabilities, and the filter of system calls last, because it forbids all the others.
 A part that the kernel does not offer is returned as a gap and logged; the filter must succeed.
 """
 

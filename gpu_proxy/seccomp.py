@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which system calls a process of a zone may make.
 
-Three profiles: `worker-stub` for the software GPU, `worker-real` for the driver's library, `compiler`
-for the helper that compiles kernels. What is in no list kills the process, except in `worker-real`:
-there it fails with EPERM, because the driver's library tries more than it needs. What attackers want
-and no program tries by accident kills in every profile.
+Three profiles: `worker-stub` for the software GPU, `worker-real` for the driver's library, and
+`compiler` for the helper that compiles kernels. What is in no list kills the process, except in
+`worker-real`: there it fails with EPERM, because the driver's library tries more than it needs. What
+attackers want and no program tries by accident kills in every profile.
 """
 
 from __future__ import annotations
@@ -20,48 +20,53 @@ PROFILES = ("worker-stub", "worker-real", "compiler")
 DENY = bpf.errno_action(errno.EPERM)
 MISSING = bpf.errno_action(errno.ENOSYS)
 
-COMMON = """
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+COMMON = _names("""
 read write readv writev pread64 pwrite64 preadv pwritev preadv2 pwritev2 close close_range fstat
 newfstatat stat lstat statx statfs fstatfs lseek mmap mprotect munmap mremap madvise brk msync
 mincore mlock mlock2 munlock pkey_alloc pkey_free pkey_mprotect rt_sigaction rt_sigprocmask
 rt_sigreturn sigaltstack rt_sigpending rt_sigtimedwait rt_sigsuspend pause poll ppoll select
-pselect6 epoll_create epoll_create1 epoll_ctl epoll_wait epoll_pwait epoll_pwait2 eventfd eventfd2
-pipe pipe2 timerfd_create timerfd_settime timerfd_gettime timer_create timer_settime timer_gettime
-timer_delete timer_getoverrun alarm getitimer setitimer futex futex_waitv set_robust_list
-get_robust_list rseq set_tid_address membarrier sched_yield sched_getaffinity sched_setaffinity
-sched_getparam sched_getscheduler sched_get_priority_max sched_get_priority_min gettid getpid
-getppid getuid geteuid getgid getegid getresuid getresgid getgroups getpgrp getpgid getsid
-getpriority uname sysinfo getrusage getrlimit getcpu times time gettimeofday clock_gettime
-clock_getres clock_nanosleep nanosleep getrandom access faccessat faccessat2 readlink readlinkat
-getdents64 getcwd fadvise64 flock sendmsg recvmsg sendto recvfrom getsockopt getsockname
-getpeername shutdown memfd_create ftruncate fallocate dup dup2 dup3 get_mempolicy arch_prctl exit
-exit_group restart_syscall
-""".split()
+pselect6 epoll_create epoll_create1 epoll_ctl epoll_wait epoll_pwait epoll_pwait2 eventfd
+eventfd2 pipe pipe2 timerfd_create timerfd_settime timerfd_gettime timer_create timer_settime
+timer_gettime timer_delete timer_getoverrun alarm getitimer setitimer futex futex_waitv
+set_robust_list get_robust_list rseq set_tid_address membarrier sched_yield sched_getaffinity
+sched_setaffinity sched_getparam sched_getscheduler sched_get_priority_max
+sched_get_priority_min gettid getpid getppid getuid geteuid getgid getegid getresuid getresgid
+getgroups getpgrp getpgid getsid getpriority uname sysinfo getrusage getrlimit getcpu times time
+gettimeofday clock_gettime clock_getres clock_nanosleep nanosleep getrandom access faccessat
+faccessat2 readlink readlinkat getdents64 getcwd fadvise64 flock sendmsg recvmsg sendto recvfrom
+getsockopt getsockname getpeername shutdown memfd_create ftruncate fallocate dup dup2 dup3
+get_mempolicy arch_prctl exit exit_group restart_syscall
+""")
 
 # Harmless to try, refused: a library that probes for these goes on without.
-DENIED = """
-socket socketpair connect bind listen accept accept4 setsockopt
-fork vfork wait4 waitid kill tkill rt_sigqueueinfo rt_tgsigqueueinfo pidfd_open
-creat unlink unlinkat rename renameat renameat2 mkdir mkdirat rmdir link linkat symlink symlinkat
-chmod fchmod fchmodat chown fchown lchown fchownat truncate utimensat mknod mknodat
-fsync fdatasync umask setpgid setsid setrlimit setpriority sched_setscheduler sched_setparam
-mbind set_mempolicy migrate_pages move_pages inotify_init inotify_init1 io_uring_setup userfaultfd
-shmget shmat shmctl semget msgget personality mlockall munlockall chdir fchdir
-sync_file_range copy_file_range sendfile splice getxattr lgetxattr fgetxattr listxattr
-""".split()
+DENIED = _names("""
+socket socketpair connect bind listen accept accept4 setsockopt fork vfork wait4 waitid kill
+tkill rt_sigqueueinfo rt_tgsigqueueinfo pidfd_open creat unlink unlinkat rename renameat
+renameat2 mkdir mkdirat rmdir link linkat symlink symlinkat chmod fchmod fchmodat chown fchown
+lchown fchownat truncate utimensat mknod mknodat fsync fdatasync umask setpgid setsid setrlimit
+setpriority sched_setscheduler sched_setparam mbind set_mempolicy migrate_pages move_pages
+inotify_init inotify_init1 io_uring_setup userfaultfd shmget shmat shmctl semget msgget
+personality mlockall munlockall chdir fchdir sync_file_range copy_file_range sendfile splice
+getxattr lgetxattr fgetxattr listxattr
+""")
 
-DEADLY = """
-execve execveat ptrace process_vm_readv process_vm_writev pidfd_getfd pidfd_send_signal
-setuid setgid setresuid setresgid setgroups capset unshare setns mount umount2 chroot pivot_root
-bpf perf_event_open keyctl add_key request_key init_module finit_module delete_module kexec_load
+DEADLY = _names("""
+execve execveat ptrace process_vm_readv process_vm_writev pidfd_getfd pidfd_send_signal setuid
+setgid setresuid setresgid setgroups capset unshare setns mount umount2 chroot pivot_root bpf
+perf_event_open keyctl add_key request_key init_module finit_module delete_module kexec_load
 reboot swapon iopl ioperm acct settimeofday clock_settime
-""".split()
+""")
 
-COMPILER_EXTRA = """
-fork vfork wait4 waitid kill tgkill pidfd_open socketpair
-unlink unlinkat rename renameat renameat2 mkdir mkdirat rmdir link linkat
-chmod fchmod fchmodat truncate utimensat fsync fdatasync umask setpgid setrlimit
-""".split()
+COMPILER_EXTRA = _names("""
+fork vfork wait4 waitid kill tgkill pidfd_open socketpair unlink unlinkat rename renameat
+renameat2 mkdir mkdirat rmdir link linkat chmod fchmod fchmodat truncate utimensat fsync
+fdatasync umask setpgid setrlimit
+""")
 
 CLONE_THREAD = 0x00000100 | 0x00000800 | 0x00010000  # VM, SIGHAND, THREAD
 CLONE_NEW_ANY = 0x7E000000 | 0x00020000 | 0x00000080  # all namespaces: IPC to IO and NS, time

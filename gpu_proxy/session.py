@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """One session: an application's connection, its worker, and everything that ends with them.
 
-Whatever ends first ends all: the worker is killed, the application's waiters are woken, and what the
-session held goes back to the zone once the worker is gone, because only then is its memory free.
+Whatever ends first ends all: the worker is killed, the application's waiters are woken, and what
+the session held goes back to the zone once the worker is gone: only then is its memory free.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import signal
 import socket
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gpu_proxy import handshake, log
 from gpu_proxy import spawn_request as requests
@@ -66,7 +66,7 @@ class Session:
             self._refuse(refusal)
             await self._tear_down(None)
             return
-        except Exception:
+        except Exception:  # noqa: BLE001 - our own bug must not end the other sessions
             self._log.exception("session-failed")
             self._refuse(Refused(handshake.REFUSED_INTERNAL, "gpu-proxy has failed; see its log"))
             await self._tear_down(None)
@@ -89,9 +89,7 @@ class Session:
         self.front.watch(self.end)
         self._open_account()
         try:
-            self.memory = await asyncio.to_thread(
-                SessionMemory.create, self.number, hello.features
-            )
+            self.memory = await asyncio.to_thread(SessionMemory.create, self.number, hello.features)
             await self._start_worker(hello)
         except (OSError, ZygoteError) as error:
             self._log.error("worker-failed", text=str(error))
@@ -138,11 +136,9 @@ class Session:
         self._worker.watch(lambda: self.end("worker-exited"))
 
     async def _until_ready(self) -> None:
-        await asyncio.wait(
-            {self._ready, self._ended},
-            timeout=self.zone.workers.ready_seconds,
-            return_when=asyncio.FIRST_COMPLETED,
-        )
+        waited: set[asyncio.Future[Any]] = {self._ready, self._ended}
+        seconds = self.zone.workers.ready_seconds
+        await asyncio.wait(waited, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         if self._ended.done():
             reason = self._ended.result()
             code = handshake.REFUSED_INTERNAL

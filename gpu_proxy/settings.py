@@ -89,7 +89,8 @@ def _zone(name: str, index: int, zone: ZoneConfig, source: Source) -> ZoneSettin
     key = f"zone.{name}"
     if not ZONE_NAME.fullmatch(name):
         raise source.error(
-            key, "a zone's name is 1 to 63 of a-z, 0-9, '.', '_', '-', a letter or digit at the ends"
+            key,
+            "a zone's name is 1 to 63 of a-z, 0-9, '.', '_', '-', a letter or digit at the ends",
         )
 
     def looked_up(field: str, function: Callable[[int | str], int]) -> int:

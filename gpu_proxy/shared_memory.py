@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What one session shares: the region and the doorbells with the zone, the counters with the worker."""
+"""What a session shares: region and doorbells with the zone, counters with the worker."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The device snapshot: what the front end answers about devices without asking; layout as in idm.h."""
+"""The device snapshot: what the front end answers about devices by itself; layout as in idm.h."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ DEVICE = struct.Struct(f"<256s16s3i2iIQ8sII{ATTRIBUTES}i{ATTRIBUTES}B")
 
 # Managed memory (83, 89, 101), pageable access (88, 100) and host pointers of another meaning (99):
 # they read 0 until the front end implements them.
-# Handles that leave the process (103 descriptors, 119 pools', 125 events, 128 fabric) and DMA by others
-# (116 RDMA, 124 DMA-BUF): a zone's process cannot use them, for they would be the worker's.
+# Handles that leave the process (103 descriptors, 119 pools', 125 events, 128 fabric) and DMA by
+# others (116 RDMA, 124 DMA-BUF): a zone's process cannot use them, for they would be the worker's.
 ZERO_ATTRIBUTES = (83, 88, 89, 99, 100, 101, 103, 116, 119, 124, 125, 128)
 
 

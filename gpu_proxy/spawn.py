@@ -89,7 +89,7 @@ def _run_compiler(request: Fork, fds: list[int], entries: Entries, parent: int) 
 
 
 def worker_setup(values: WorkerValues, fds: list[int]) -> WorkerSetup:
-    """Put values and descriptors together; the order is region, counters, channel, doorbells, compiler."""
+    """Put values and descriptors together: region, counters, channel, doorbells, compiler."""
     expected = 4 + handshake.DOORBELLS + values.compiler
     if len(fds) != expected:
         raise ValueError(f"{len(fds)} descriptors came and {expected} were expected")

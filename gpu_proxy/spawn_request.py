@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the supervisor asks the zygote, and what the zygote answers: JSON with descriptors beside it."""
+"""What supervisor and zygote say to each other: JSON with descriptors beside it."""
 
 from __future__ import annotations
 

@@ -109,7 +109,15 @@ class Supervisor:
         for zone in self.settings.zones:
             plan = plan_zone(self.settings, zone, library)
             self.zones.append(
-                Zone(self.settings, zone, plan, zygote, snapshot, library, numbers)
+                Zone(
+                    self.settings,
+                    zone,
+                    plan,
+                    zygote=zygote,
+                    snapshot=snapshot,
+                    driver_library=library,
+                    numbers=numbers,
+                )
             )
 
     def _count(self, snapshot: Snapshot) -> None:
@@ -159,5 +167,3 @@ def _lock_directory(runtime_dir: Path) -> int:
     os.ftruncate(fd, 0)
     os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
     return fd
-
-

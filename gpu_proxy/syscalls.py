@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Numbers of the system calls that the sandbox names, on x86-64; a test compares them with the headers."""
+"""Numbers of the system calls that the sandbox names, on x86-64; compared with the headers."""
 
 from __future__ import annotations
 

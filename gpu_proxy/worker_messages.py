@@ -26,11 +26,11 @@ class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field
     """Base of all messages of a worker."""
 
 
-class Ready(Message, tag="ready"):
+class Ready(Message, frozen=True, tag="ready"):
     """The worker has mapped everything and reads its ring."""
 
 
-class Charge(Message, tag="charge"):
+class Charge(Message, frozen=True, tag="charge"):
     """May I have this much? Answered by Verdict."""
 
     id: RequestId
@@ -38,14 +38,14 @@ class Charge(Message, tag="charge"):
     amount: Amount
 
 
-class Release(Message, tag="release"):
+class Release(Message, frozen=True, tag="release"):
     """I gave this much back. Not answered."""
 
     kind: ChargeKind
     amount: Amount
 
 
-class Memory(Message, tag="memory"):
+class Memory(Message, frozen=True, tag="memory"):
     """Make pinned host memory. Answered by MemoryVerdict with a descriptor."""
 
     id: RequestId
@@ -53,26 +53,26 @@ class Memory(Message, tag="memory"):
     token: Token
 
 
-class MemoryFreed(Message, tag="memory-freed"):
+class MemoryFreed(Message, frozen=True, tag="memory-freed"):
     """The pinned memory of this token is not used any more. Not answered."""
 
     bytes: Amount
     token: Token
 
 
-class Usage(Message, tag="usage"):
+class Usage(Message, frozen=True, tag="usage"):
     """How much device memory does my zone use? Answered by UsageReply."""
 
     id: RequestId
 
 
-class End(Message, tag="end"):
+class End(Message, frozen=True, tag="end"):
     """End this session."""
 
     reason: Text
 
 
-class Log(Message, tag="log"):
+class Log(Message, frozen=True, tag="log"):
     """A line for the log."""
 
     event: Annotated[str, msgspec.Meta(max_length=64)]
@@ -109,4 +109,10 @@ class UsageReply(msgspec.Struct, frozen=True):
 Reply = Verdict | MemoryVerdict | UsageReply
 
 encode = msgspec.json.encode
-decode_from_worker = msgspec.json.Decoder(FromWorker).decode
+_decoder = msgspec.json.Decoder(FromWorker)
+
+
+def decode_from_worker(payload: bytes) -> FromWorker:
+    """Decode strictly. Raises msgspec.MsgspecError and what broken text raises."""
+    message: FromWorker = _decoder.decode(payload)
+    return message

@@ -36,7 +36,7 @@ class WorkerPeer:
         on_log: Callable[[messages.Log], None],
         deliver_memory: Callable[[int, int, int], bool],
     ) -> None:
-        """`deliver_memory(token, bytes, fd)` sends the memory to the front end; false ends the session."""
+        """`deliver_memory(token, bytes, fd)` sends memory to the front end; false ends the session."""
         self._channel = channel
         self._ledger = ledger
         self._session = session
@@ -205,5 +205,3 @@ def _discard_result(making: asyncio.Future[int]) -> None:
     """The session ended while its memory was made; nobody else closes it."""
     if not making.cancelled() and making.exception() is None:
         memory_fd.discard(making.result())
-
-

@@ -51,6 +51,7 @@ class Zone:
         settings: Settings,
         zone: ZoneSettings,
         plan: ZonePlan,
+        *,
         zygote: ZygoteLink,
         snapshot: Snapshot,
         driver_library: str,

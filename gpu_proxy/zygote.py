@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The zygote: a warm, single-threaded, CUDA-free process from which workers are forked.
 
-It is spawned, not forked, so nothing of the supervisor's memory is in it; it imports what workers need
-and never initialises CUDA. It ends with the supervisor, and its children end with it.
+It is spawned, not forked, so nothing of the supervisor's memory is in it; it imports what workers
+need and never initialises CUDA. It ends with the supervisor, and its children end with it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import os
 import select
 import signal
 import socket
-import sys
 
 from gpu_proxy import prctl, spawn
 from gpu_proxy import spawn_request as requests
@@ -135,4 +134,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The supervisor's view of the zygote: start it, ask it for processes, start it again when it dies."""
+"""The supervisor's view of the zygote: start it, ask for processes, start it again when it dies."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ class ZygoteLink:
         self._pending.pop(number).set_result(child)
 
     def _died(self) -> None:
-        """Its children die with it, which their pidfds report; only the requests are answered here."""
+        """Its children die with it, as their pidfds report; only requests are answered here."""
         code = self._end_process()
         error = ZygoteError(f"the zygote has ended with status {code}")
         if self._started and not self._started.done():

@@ -114,18 +114,18 @@ call(0x0F21, "vgpuCopy3DOut", 0, handler="copy_3d_out",
 
 # Nodes of every kind. The structure is the public one, but handles stand for objects, a host function is
 # its number, and kernel parameters follow as bytes.
-call(0x0F22, "vgpuGraphAddNode", 0, handler="graph_add_node", no_context=True,
+call(0x0F22, "vgpuGraphAddNode", 0, handler="graph_add_node",
      node=creates(GRAPH_NODE, parent="graph"), graph=GRAPH, dependencies=DEPENDENCIES,
      edges=array_in(CUgraphEdgeData, "count", null=True), count=size,
      parameters=struct_in(CUgraphNodeParams), param_bytes=c_uint, params=bytes_in("param_bytes"),
      body_count=c_uint, bodies=array_out(GRAPH, "body_count", null=True))
-call(0x0F23, "vgpuGraphNodeSetParams", 0, handler="graph_node_set_params", no_context=True,
+call(0x0F23, "vgpuGraphNodeSetParams", 0, handler="graph_node_set_params",
      node=GRAPH_NODE, parameters=struct_in(CUgraphNodeParams), param_bytes=c_uint,
      params=bytes_in("param_bytes"))
-call(0x0F24, "vgpuGraphExecNodeSetParams", 0, handler="graph_exec_node_set_params", no_context=True,
+call(0x0F24, "vgpuGraphExecNodeSetParams", 0, handler="graph_exec_node_set_params",
      exec_=GRAPH_EXEC, node=GRAPH_NODE, parameters=struct_in(CUgraphNodeParams),
      param_bytes=c_uint, params=bytes_in("param_bytes"))
-call(0x0F25, "vgpuGraphNodeGetParams", 0, handler="graph_node_get_params", no_context=True,
+call(0x0F25, "vgpuGraphNodeGetParams", 0, handler="graph_node_get_params",
      node=GRAPH_NODE, parameters=out(CUgraphNodeParams), param_bytes=out(c_uint),
      capacity=c_uint, params=bytes_out("capacity"))
 
@@ -169,3 +169,5 @@ call(0x0F2E, "vgpuFunctionInfo", 0, handler="function_info", no_context=True,
 # An application function that the driver calls when the last reference to an object is gone.
 call(0x0F2F, "vgpuUserObjectCreate", 0, handler="user_object_create", no_context=True,
      object_=creates(USER_OBJECT), callback=u64, references=c_uint, flags=c_uint)
+# A host function in a stream that captures becomes a node, which calls it at each launch of its graph.
+call(0x0F30, "vgpuCallbackCapture", 0, handler="callback_capture", stream=_stream, callback=u64)

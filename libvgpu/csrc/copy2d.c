@@ -185,6 +185,8 @@ CUresult vgpu_copy_box(const CUDA_MEMCPY3D_PEER *wanted, int peer, CUstream stre
         int waits = wait && (is_host(&src) || is_host(&dst));
         return status == CUDA_SUCCESS && waits ? vgpu_stream_synchronize(stream, flags) : status;
     }
+    if (vgpu_is_capturing(stream, flags))
+        return vgpu_pageable_capture();
     if (src.type == CU_MEMORYTYPE_HOST && dst.type == CU_MEMORYTYPE_HOST)
         return copy_here(&copy, stream, flags);
     return in_pieces(&copy, stream, flags, src.type == CU_MEMORYTYPE_HOST ? piece_in : piece_out);

@@ -7,7 +7,9 @@
 #include <string.h>
 
 #include "fronts.h"
-#include "vgpu.h"
+#include "graph.h"
+
+extern const struct idm_call vgpuCallbackCapture_call;
 
 enum { OPEN_MAX = 1024 };
 
@@ -26,6 +28,8 @@ static int thread_runs;
 
 static void run(uint64_t number, int status)
 {
+    if (vgpu_run_lasting(number))
+        return;
     pthread_mutex_lock(&lock);
     struct callback callback = open_callbacks[number % OPEN_MAX];
     int known = callback.number == number;
@@ -56,6 +60,7 @@ static void *callback_thread(void *unused)
     return NULL;
 }
 
+/* The caller holds the lock. */
 static CUresult start_thread(void)
 {
     pthread_t thread;
@@ -69,6 +74,33 @@ static CUresult start_thread(void)
     pthread_attr_destroy(&attributes);
     thread_runs = result == 0;
     return thread_runs ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
+}
+
+CUresult vgpu_start_callback_thread(void)
+{
+    pthread_mutex_lock(&lock);
+    CUresult status = start_thread();
+    pthread_mutex_unlock(&lock);
+    return status;
+}
+
+/* A stream that captures puts the function into a graph, which may call it any number of times. */
+static CUresult add_captured(const struct vgpu_entry *entry, const struct callback *callback)
+{
+    uint64_t number;
+
+    if (callback->stream_function) {
+        vgpu_log(VGPU_WARNING, "%s: a stream callback cannot be captured", entry->call->symbol);
+        return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
+    }
+    CUresult status = vgpu_lasting_callback(callback->function, callback->data, 0, &number);
+    if (status != CUDA_SUCCESS)
+        return status;
+    void *const args[] = {(void *)&callback->stream, &number};
+    status = vgpu_send(&vgpuCallbackCapture_call, entry->flags, args);
+    if (status != CUDA_SUCCESS)
+        vgpu_forget_callback(number);
+    return status;
 }
 
 static CUresult add(const struct vgpu_entry *entry, struct callback callback)
@@ -85,6 +117,8 @@ static CUresult add(const struct vgpu_entry *entry, struct callback callback)
         return CUDA_ERROR_INVALID_VALUE;
     if (stream > 2 && !vgpu_is_alive(stream, 2))
         return CUDA_ERROR_INVALID_HANDLE;
+    if (vgpu_is_capturing(callback.stream, entry->flags))
+        return add_captured(entry, &callback);
     pthread_mutex_lock(&lock);
     status = start_thread();
     uint64_t number = last_number + 1;

@@ -166,6 +166,8 @@ static CUresult copy(uint64_t dst, uint64_t src, size_t count, CUstream stream, 
         status = vgpu_copy_shared(dst, src, count, stream, flags);
         return status == CUDA_SUCCESS && wait ? vgpu_stream_synchronize(stream, flags) : status;
     }
+    if (vgpu_is_capturing(stream, flags))
+        return vgpu_pageable_capture();
     if (dst_known)
         return vgpu_copy_in(dst, (const void *)(uintptr_t)src, count, stream, flags);
     if (src_known)

@@ -220,6 +220,10 @@ CUresult vgpu_copy_in(uint64_t dst, const void *src, size_t count, CUstream stre
 CUresult vgpu_copy_out(void *dst, uint64_t src, size_t count, CUstream stream, uint32_t flags);
 CUresult vgpu_copy_shared(uint64_t dst, uint64_t src, size_t count, CUstream stream, uint32_t flags);
 CUresult vgpu_stream_synchronize(CUstream stream, uint32_t flags);
+/* 1: the stream captures. Costs a question only while some stream of the process does. */
+int vgpu_is_capturing(CUstream stream, uint32_t flags);
+/* The error of a copy of pageable memory in a stream that captures. */
+CUresult vgpu_pageable_capture(void);
 /* Whether this thread may copy on that stream now: attached, a current context, the stream alive. */
 CUresult vgpu_may_copy(CUstream stream);
 /* A copy of a box between any two kinds of memory. `peer`: contexts are given. `wait`: return only when it

@@ -13,7 +13,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 
-from daemon import Daemon  # noqa: E402 - found through the line above
+from daemon import Daemon
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
  *
  * Running blocks: setting up their threads, and choosing which fiber runs next.
  */
-#include <sched.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "thread.h"
@@ -153,41 +151,40 @@ static void fail_deadlock(struct sg_slot *slot)
                    "deadlock: all threads of a block wait at barriers or warp operations that others never reach");
 }
 
-/* The next fiber to run: the next ready lane of this warp, else of the warps that follow. */
-static struct sg_fiber *choose(struct sg_slot *slot, const struct sg_fiber *after)
+static uint32_t bits_above(uint32_t mask, uint32_t bit)
+{
+    return bit == 31 ? 0 : mask & (UINT32_MAX << (bit + 1));
+}
+
+/* The next fiber to run, or NULL. Within a warp the lanes take turns. A warp goes on while it can, so that its
+ * operations meet quickly; only a thread that merely yields (`rotate`) lets the other warps go first. */
+static struct sg_fiber *choose(struct sg_slot *slot, const struct sg_fiber *after, int rotate)
 {
     struct sg_block *block = &slot->block;
-    uint32_t lane = after->lane, w = after->warp;
+    uint32_t w = after->warp;
+    struct sg_warp *warp = &block->warp[w];
+    uint32_t lanes = bits_above(warp->ready, after->lane);
 
-    for (;;) {
-        struct sg_warp *warp = &block->warp[w];
-        uint32_t higher = lane == 31 ? 0 : warp->ready & (UINT32_MAX << (lane + 1));
-        if (higher)
-            return slot->fibers[w * SG_WARP + lowest_bit(higher)];
-        /* A full round of the warp is over. Give the others their turn before its first lanes run again. */
-        if (!warp->ready && warp->groups_used && sg_groups_release_site(slot, w))
-            return slot->fibers[w * SG_WARP + lowest_bit(warp->ready)];
-        if (!warp->ready)
+    if (!lanes && !rotate)
+        lanes = warp->ready;
+    while (!lanes) {
+        if (!warp->ready && !(warp->groups_used && sg_groups_release_site(slot, w)))
             block->ready_warps &= ~(1u << w);
-        uint32_t later = w == 31 ? 0 : block->ready_warps & (UINT32_MAX << (w + 1));
+        uint32_t later = bits_above(block->ready_warps, w);
         uint32_t candidates = later ? later : block->ready_warps;
         if (!candidates)
             return NULL;
         w = lowest_bit(candidates);
-        if (block->warp[w].ready)
-            return slot->fibers[w * SG_WARP + lowest_bit(block->warp[w].ready)];
-        lane = 31;
+        warp = &block->warp[w];
+        lanes = warp->ready;
     }
+    return slot->fibers[w * SG_WARP + lowest_bit(lanes)];
 }
 
-static struct sg_fiber *choose_or_fail(struct sg_slot *slot, const struct sg_fiber *after)
+static struct sg_fiber *choose_or_fail(struct sg_slot *slot, const struct sg_fiber *after, int rotate)
 {
-    struct sg_fiber *next = choose(slot, after);
+    struct sg_fiber *next = choose(slot, after, rotate);
 
-    for (uint32_t w = 0; !next && w < slot->block.warps; w++) {
-        if (slot->block.warp[w].groups_used && sg_groups_release_site(slot, w))
-            next = slot->fibers[w * SG_WARP + lowest_bit(slot->block.warp[w].ready)];
-    }
     if (!next)
         fail_deadlock(slot);
     return next;
@@ -199,10 +196,10 @@ static void check_stop(struct sg_slot *slot)
         leave(slot);
 }
 
-static void switch_from(struct sg_fiber *fiber)
+static void switch_from(struct sg_fiber *fiber, int rotate)
 {
     struct sg_slot *slot = fiber->slot;
-    struct sg_fiber *next = choose_or_fail(slot, fiber);
+    struct sg_fiber *next = choose_or_fail(slot, fiber, rotate);
 
     if (next == fiber)
         return;
@@ -213,13 +210,13 @@ static void switch_from(struct sg_fiber *fiber)
 void sg_fiber_wait(struct sg_fiber *fiber)
 {
     fiber->slot->block.warp[fiber->warp].ready &= ~(1u << fiber->lane);
-    switch_from(fiber);
+    switch_from(fiber, 0);
 }
 
 void sg_fiber_yield(struct sg_fiber *fiber)
 {
     check_stop(fiber->slot);
-    switch_from(fiber);
+    switch_from(fiber, 1);
 }
 
 void sg_fiber_exit(struct sg_fiber *fiber)
@@ -237,7 +234,7 @@ void sg_fiber_exit(struct sg_fiber *fiber)
     if (warp->groups_used)
         sg_groups_after_exit(slot, fiber->warp);
     sg_barriers_after_exit(slot);
-    struct sg_fiber *next = choose_or_fail(slot, fiber);
+    struct sg_fiber *next = choose_or_fail(slot, fiber, 0);
     slot->current = next;
     sg_fiber_switch(&ignored, next->stack_pointer);
     __builtin_unreachable();

@@ -2,6 +2,10 @@
  *
  * Slots: the memory that a CPU thread needs to run blocks. They are kept for reuse.
  */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

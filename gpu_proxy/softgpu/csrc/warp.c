@@ -9,7 +9,7 @@
 
 enum group_kind {
     KIND_SYNC,
-    KIND_SHUFFLE,   /* + mode: up, down, bfly, idx */
+    KIND_SHUFFLE = 1, /* + mode: up, down, bfly, idx */
     KIND_VOTE = 8,  /* + any, all, uni, ballot */
     KIND_MATCH = 16, /* + any, all */
     KIND_REDUX = 32, /* + add, min, max, and, or, xor; + 8 if signed */
@@ -28,8 +28,9 @@ uint32_t sg_op_redux(struct sg_thread *thread, uint32_t op, uint32_t value, uint
 uint32_t sg_op_activemask(struct sg_thread *thread, uint32_t site);
 void sg_op_warp_sync(struct sg_thread *thread, uint32_t mask);
 
-#define FOR_EACH_LANE(lane, lanes) \
-    for (uint32_t left_ = (lanes), lane; left_ && ((lane = (uint32_t)__builtin_ctz(left_)), 1); left_ &= left_ - 1)
+#define FOR_EACH_LANE(lane, lanes)                                                                             \
+    for (uint32_t lane##_left = (lanes), lane; lane##_left && ((lane = (uint32_t)__builtin_ctz(lane##_left)), 1); \
+         lane##_left &= lane##_left - 1)
 
 static void shuffle(struct sg_fiber **fibers, uint32_t arrived, uint32_t mode)
 {

@@ -27,10 +27,10 @@ class Daemon:
         command = [sys.executable, "-m", "gpu_proxy.cli.gpu_proxy", "--stub"]
         command += [f"--runtime-dir={runtime_dir}", "--probe-module=fake_probe"]
         command += ["--worker-module=scripted_worker", *arguments]
-        path = os.pathsep.join([str(ROOT), str(HERE)])
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(HERE)])}
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                command, stderr=log, stdin=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": path}
+                command, stderr=log, stdin=subprocess.DEVNULL, env=environment
             )
 
     def socket(self, zone: str = "default") -> Path:

@@ -219,6 +219,7 @@ void context_shut(struct context *context)
     atomic_store(&context->alive, 0);
     context->cancel = 1;
     drain(context);
+    interop_forget_context(context);
     kill_all(context);
     memory_release_context(context);
     host_release_context(context);

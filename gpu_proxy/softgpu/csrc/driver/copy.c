@@ -154,28 +154,3 @@ CUresult cuMemcpyPeerAsync(CUdeviceptr dst, CUcontext dst_context, CUdeviceptr s
     TRY(check_contexts(dst_context, src_context));
     return cuMemcpyDtoDAsync_v2(dst, src, bytes, stream);
 }
-
-CUresult cuMemcpyBatchAsync_v2(CUdeviceptr *dsts, CUdeviceptr *srcs, size_t *sizes, size_t count,
-                               CUmemcpyAttributes *attributes, size_t *indices, size_t attribute_count,
-                               CUstream stream)
-{
-    NEED(dsts && srcs && sizes && count && attributes && indices && attribute_count && attribute_count <= count);
-    NEED(stream && stream != CU_STREAM_LEGACY); /* as CUDA has it */
-    for (size_t i = 0; i < count; i++)
-        TRY(cuMemcpyAsync(dsts[i], srcs[i], sizes[i], stream));
-    return CUDA_SUCCESS;
-}
-
-CUresult cuMemcpyBatchAsync(CUdeviceptr *dsts, CUdeviceptr *srcs, size_t *sizes, size_t count,
-                            CUmemcpyAttributes *attributes, size_t *indices, size_t attribute_count,
-                            size_t *failed, CUstream stream)
-{
-    NEED(dsts && srcs && sizes && count && attributes && indices && attribute_count && attribute_count <= count);
-    for (size_t i = 0; i < count; i++) {
-        CUresult result = cuMemcpyAsync(dsts[i], srcs[i], sizes[i], stream);
-        if (result && failed)
-            *failed = i;
-        TRY(result);
-    }
-    return CUDA_SUCCESS;
-}

@@ -155,6 +155,9 @@ CUresult context_wait_idle(struct context *context);
 void context_fault(struct context *context, CUresult result);
 CUresult context_wait_all_idle(void);
 
+/* hooks.c */
+void interop_forget_context(struct context *context);
+
 /* config.c */
 int config_load(struct driver *target);
 

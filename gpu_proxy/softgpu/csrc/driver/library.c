@@ -143,12 +143,14 @@ CUresult cuLibraryUnload(CUlibrary handle)
 static CUresult find_or_load(struct library *library, struct context *context, struct module **module)
 {
     size_t room = LIBRARY_CONTEXTS_MAX;
-    for (size_t i = LIBRARY_CONTEXTS_MAX; i-- > 0;) {
+    for (size_t i = 0; i < LIBRARY_CONTEXTS_MAX; i++) {
         *module = object_get(library->modules[i], KIND_MODULE);
-        if (!*module) {
+        if (!*module && room == LIBRARY_CONTEXTS_MAX)
             room = i;
+        if (!library->modules[i])
+            break; /* the rest was never used */
+        if (!*module)
             continue;
-        }
         if (library->module_contexts[i] == context->object.handle)
             return CUDA_SUCCESS;
         object_put(&(*module)->object);

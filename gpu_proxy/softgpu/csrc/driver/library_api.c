@@ -76,14 +76,6 @@ CUresult cuLibraryGetManaged(CUdeviceptr *dptr, size_t *bytes, CUlibrary handle,
     return CUDA_ERROR_NOT_FOUND; /* managed variables are not reported as supported */
 }
 
-CUresult cuLibraryGetUnifiedFunction(void **function, CUlibrary handle, const char *symbol)
-{
-    ENTER();
-    NEED(function && symbol);
-    GET_LIBRARY(library, handle);
-    return CUDA_ERROR_NOT_FOUND;
-}
-
 CUresult cuLibraryGetKernelCount(unsigned int *count, CUlibrary handle)
 {
     ENTER();
