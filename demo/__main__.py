@@ -62,7 +62,8 @@ def build_programs() -> dict[str, Path]:
         toolkit.install(part)
     sources = {source.stem: source for source in (HERE / "programs").glob("*.c*")}
     return {
-        name: toolkit.build_program(source, BUILD / name) for name, source in sorted(sources.items())
+        name: toolkit.build_program(source, BUILD / name)
+        for name, source in sorted(sources.items())
     }
 
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The smallest part of the CUDA toolkit, from PyPI, and how programs are built with it.
 
-PyPI has nvcc for CUDA 13 only; of CUDA 12 and 11 it has the runtime libraries. So one compiler builds
-all programs, and `cuda` chooses the libcudart (its headers and its library) that a program runs on:
-what talks to the driver is that library, unmodified.
+PyPI has nvcc for CUDA 13 only; of CUDA 12 and 11 it has the runtime libraries. So one compiler
+builds all programs, and `cuda` chooses the libcudart (its headers and its library) that a program
+runs on: what talks to the driver is that library, unmodified.
 
     python -m demo.toolkit install    # compiler and CUDA 13: 101 MB to download, 253 MB installed
     python -m demo.toolkit install 12 11 nvrtc
@@ -114,7 +114,7 @@ def build_program(
     """Build one program: a .cu file with nvcc, a .c file with the C compiler alone."""
     out.parent.mkdir(parents=True, exist_ok=True)
     if source.suffix == ".c":
-        _run(["gcc", "-std=c11", "-O2", "-o", str(out), str(source), "-ldl", "-lpthread"])
+        _run(["gcc", "-std=gnu11", "-O2", "-o", str(out), str(source), "-ldl", "-lpthread"])
         return out
     command = [str(nvcc()), "-O2", "-std=c++17", "-cudadevrt", "none", "-cudart", cudart, *flags]
     runtime = path(str(cuda))

@@ -25,7 +25,7 @@ class CompileHelper:
 
     def __init__(self, zone: Zone, session: int) -> None:
         self._zone = zone
-        self._session = session
+        self._log = log.get(zone=zone.name, session=session)
         self._ours, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self._child: Child | None = None
         self._starting: asyncio.Task[None] | None = None
@@ -60,10 +60,9 @@ class CompileHelper:
                 [self._ours.fileno(), cache],
             )
             self._child.watch(self._ended)
+            self._log.info("compiler-started", pid=self._child.pid)
         except ZygoteError as error:
-            log.get(zone=self._zone.name, session=self._session).error(
-                "compiler-failed", text=str(error)
-            )
+            self._log.error("compiler-failed", text=str(error))
         finally:
             os.close(cache)
             self._ours.close()  # Without a helper the worker's request ends with EOF.
@@ -72,7 +71,7 @@ class CompileHelper:
 
     def _ended(self) -> None:
         if not self._closed:
-            log.get(zone=self._zone.name, session=self._session).warning("compiler-exited")
+            self._log.warning("compiler-exited")
 
     def kill(self) -> None:
         """Kill the helper, and with it all that it started."""

@@ -58,7 +58,7 @@ def _live_rows(zone: Zone) -> list[SessionRow]:
             counters=session.counters(),
         )
         for number, session in zone.live.items()
-        if session.memory is not None
+        if session.welcomed
     ]
 
 

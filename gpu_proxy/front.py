@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 import struct
@@ -31,8 +32,9 @@ class FrontEnd:
         """Return a descriptor of the process, or -1 when it is gone or cannot be seen."""
         try:
             return self._socket.getsockopt(socket.SOL_SOCKET, SO_PEERPIDFD)
-        except OSError:
-            pass
+        except OSError as error:
+            if error.errno != errno.ENOPROTOOPT:
+                return -1
         try:
             return os.pidfd_open(self.pid) if self.pid > 0 else -1
         except OSError:

@@ -65,8 +65,8 @@ def take(driver: Any) -> Snapshot:
 def _device(driver: Any, ordinal: int) -> Device:
     device = checked(driver, "cuDeviceGet", driver.cuDeviceGet(ordinal))
     name = checked(driver, "cuDeviceGetName", driver.cuDeviceGetName(255, device))
-    uuid = checked(driver, "cuDeviceGetUuid_v2", driver.cuDeviceGetUuid_v2(device))
-    memory = checked(driver, "cuDeviceTotalMem_v2", driver.cuDeviceTotalMem(device))
+    uuid = checked(driver, "cuDeviceGetUuid", driver.cuDeviceGetUuid(device))
+    memory = checked(driver, "cuDeviceTotalMem", driver.cuDeviceTotalMem(device))
     known = _attributes(driver, device)
     luid, mask, valid = _luid(driver, device)
     return Device(

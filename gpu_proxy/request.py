@@ -26,8 +26,9 @@ PENDING = Pending()
 
 
 class CallError(Exception):
-    """A CUresult other than success; becomes the call's status."""
+    """A CUresult other than success; becomes the call's status. Results may come with it: a log."""
 
-    def __init__(self, status: int) -> None:
+    def __init__(self, status: int, results: dict[str, bytes] | None = None) -> None:
         super().__init__(f"CUresult {status}")
         self.status = int(status)
+        self.results = results

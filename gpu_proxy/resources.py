@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass
@@ -44,4 +45,5 @@ class Resources:
     contexts: dict[int, Context] = field(default_factory=dict)  # by handle
     charges: dict[int, int] = field(default_factory=dict)  # device bytes of objects, by handle
     globals: dict[int, list[int]] = field(default_factory=dict)  # addresses, by module's handle
+    links: dict[int, Any] = field(default_factory=dict)  # links.Link, by handle
     prepared: bool = False  # shared memory is registered, callbacks can be used

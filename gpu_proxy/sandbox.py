@@ -27,6 +27,7 @@ def enter(plan: SandboxPlan, parent: int) -> list[str]:
     gaps = _leave_namespaces(plan, own_processes=own_processes)
     if own_processes and not gaps:
         _become_first_process()
+        parent = 0  # What a process sees whose parent is outside its namespace.
     _limit(plan.limits)
     if os.geteuid() == 0:
         prctl.drop_bounding_set()
@@ -35,8 +36,7 @@ def enter(plan: SandboxPlan, parent: int) -> list[str]:
     _become(plan)
     prctl.drop_capabilities()
     prctl.not_dumpable()
-    # A change of identity has cleared the parent-death signal.
-    prctl.prctl(prctl.PR_SET_PDEATHSIG, 9, what="PR_SET_PDEATHSIG")
+    prctl.die_with_parent(parent)  # Again: a change of identity clears it.
     bpf.install(seccomp.build(plan.profile, os.getpid()))
     return gaps
 
@@ -71,7 +71,6 @@ def _become_first_process() -> None:
     child = os.fork()
     if child:
         _keep(child)
-    prctl.prctl(prctl.PR_SET_PDEATHSIG, 9, what="PR_SET_PDEATHSIG")
     if os.getppid() == keeper:
         raise OSError(errno.EINVAL, "no process namespace was made")
 

@@ -3,8 +3,8 @@
 
 Three profiles: `worker-stub` for the software GPU, `worker-real` for the driver's library, and
 `compiler` for the helper that compiles kernels. What is in no list kills the process, except in
-`worker-real`: there it fails with EPERM, because the driver's library tries more than it needs. What
-attackers want and no program tries by accident kills in every profile.
+`worker-real`: there it fails with EPERM, because the driver's library tries more than it needs.
+What attackers want and no program tries by accident kills in every profile.
 """
 
 from __future__ import annotations

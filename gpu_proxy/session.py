@@ -39,6 +39,7 @@ class Session:
         self.number = number
         self.front = front
         self.program = ""
+        self.welcomed = False
         self.started = time.monotonic()
         self.memory: SessionMemory | None = None
         self._worker: Child | None = None
@@ -78,9 +79,10 @@ class Session:
     def _refuse(self, refusal: Refused) -> None:
         self.end(str(refusal))
         self.front.send(handshake.refused(refusal.reason, str(refusal)))
-        self._log.info(
-            "session-refused", reason=refusal.reason, text=str(refusal), pid=self.front.pid
-        )
+        if self.zone.refusals.within():
+            self._log.info(
+                "session-refused", reason=refusal.reason, text=str(refusal), pid=self.front.pid
+            )
 
     async def _attach(self) -> None:
         """Do the handshake. Raises Refused."""
@@ -154,6 +156,7 @@ class Session:
         message = handshake.welcome(hello.features, self.number, snapshot_bytes, self.zone.name)
         if not self.front.send(message, self.memory.for_front(snapshot_fd)):
             self.end("front-not-reading")
+        self.welcomed = True
         self.memory.close_shared()
         assert self._worker is not None
         self._log.info(

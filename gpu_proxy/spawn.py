@@ -30,11 +30,10 @@ class Entries:
     compiler: Callable[[list[str]], int] | None
 
 
-def run_child(request: Fork, fds: list[int], entries: Entries) -> NoReturn:
+def run_child(request: Fork, fds: list[int], entries: Entries, parent: int) -> NoReturn:
     """Lock the process in, run its function, and exit; never returns into the zygote's code."""
     status = EXIT_CRASHED
     try:
-        parent = os.getppid()
         os.setsid()
         _default_signals()
         kept = _only_these(fds, keep_stderr=request.sandbox.keep_stderr)

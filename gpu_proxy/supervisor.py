@@ -143,8 +143,8 @@ class Supervisor:
         if self._counters:
             self._counters.close()
         if self._lock >= 0:
-            self._log.info("stopped")
             os.close(self._lock)
+        self._log.info("stopped")
 
 
 def _raise_open_files() -> None:

@@ -93,7 +93,7 @@ class Worker:
             handler = handlers.find(row)
             outcome = handler(self, request)
         except CallError as error:
-            self.answer(request, error.status)
+            self.answer(request, error.status, error.results)
         except Exception:  # noqa: BLE001 - our own bug must not end other calls of the session
             self._report_bug(request)
         else:
@@ -138,7 +138,7 @@ class Worker:
             self.driver.call_named("cuCtxSetCurrent", context)
             results = later.finish()
         except CallError as error:
-            self.answer(request, error.status)
+            self.answer(request, error.status, error.results)
         except Exception:  # noqa: BLE001
             self._report_bug(request)
         else:
@@ -156,7 +156,7 @@ class Worker:
             lib.vx_late(self.vx, request.thread, status)
             return
         lib.vx_note_status(self.vx, status)
-        data = encode_results(request, results or {}) if status == 0 else b""
+        data = b"" if results is None and status else encode_results(request, results or {})
         lib.vx_answer(
             self.vx, request.slot, request.sequence, request.reply, status, data, len(data)
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import time
 from collections.abc import Callable
 
 import msgspec
@@ -14,6 +13,7 @@ from gpu_proxy import memory_fd
 from gpu_proxy import worker_messages as messages
 from gpu_proxy.errors import QuotaExceeded, WorkerProtocolError
 from gpu_proxy.ledger import Ledger
+from gpu_proxy.pace import Pace
 
 MESSAGES_PER_WINDOW = 2000  # a worker that says more has to wait for the next window
 WINDOW_SECONDS = 0.1
@@ -36,7 +36,7 @@ class WorkerPeer:
         on_log: Callable[[messages.Log], None],
         deliver_memory: Callable[[int, int, int], bool],
     ) -> None:
-        """`deliver_memory(token, bytes, fd)` sends memory to the front end; false ends the session."""
+        """`deliver_memory(token, bytes, fd)` sends to the front end; false ends the session."""
         self._channel = channel
         self._ledger = ledger
         self._session = session
@@ -47,8 +47,8 @@ class WorkerPeer:
         self._memories: dict[int, tuple[int, int]] = {}  # token: (descriptor, bytes)
         self._making: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
-        self._window = [0.0, 0]  # start, messages since
-        self._log_window = [0.0, 0]
+        self._message_pace = Pace(MESSAGES_PER_WINDOW, WINDOW_SECONDS)
+        self._log_pace = Pace(LOGS_PER_SECOND, 1.0)
         self._resume: asyncio.TimerHandle | None = None
         self.logs_dropped = 0
         self.closed = False
@@ -88,7 +88,7 @@ class WorkerPeer:
 
     def _pace(self) -> None:
         """Read no more until the window is over when a worker floods the channel."""
-        if not _within(self._window, MESSAGES_PER_WINDOW, WINDOW_SECONDS):
+        if not self._message_pace.within():
             self._loop.remove_reader(self._channel.fileno())
             self._resume = self._loop.call_later(WINDOW_SECONDS, self._listen_again)
 
@@ -179,7 +179,7 @@ class WorkerPeer:
         self._ledger.release(self._session, "host", size)
 
     def _log(self, message: messages.Log) -> None:
-        if _within(self._log_window, LOGS_PER_SECOND, 1.0):
+        if self._log_pace.within():
             self._on_log(message)
         else:
             self.logs_dropped += 1
@@ -190,15 +190,6 @@ class WorkerPeer:
             socket.send_fds(self._channel, [messages.encode(reply)], fds, socket.MSG_DONTWAIT)
         except OSError:
             self._on_end("worker-not-reading")
-
-
-def _within(window: list[float], most: int, seconds: float) -> bool:
-    """Count one event; false when there were more than `most` in the window."""
-    now = time.monotonic()
-    if now - window[0] >= seconds:
-        window[0], window[1] = now, 0
-    window[1] += 1
-    return window[1] <= most
 
 
 def _discard_result(making: asyncio.Future[int]) -> None:

@@ -20,6 +20,7 @@ from gpu_proxy.errors import SocketError
 from gpu_proxy.front import FrontEnd
 from gpu_proxy.handshake import HANDLE_MAX, SOCKET_NAME, Hello
 from gpu_proxy.ledger import Ledger
+from gpu_proxy.pace import Pace
 from gpu_proxy.plans import ZonePlan
 from gpu_proxy.session import Session
 from gpu_proxy.settings import Settings, ZoneSettings
@@ -30,6 +31,8 @@ BACKLOG = 128
 PATH_MAX = 107  # of a unix socket's address
 PRIVATE = ".sockets"  # where sockets are made before they are moved into the zones' directories
 ENDED_KEPT = 64
+RETRY_SECONDS = 1.0
+REFUSALS_LOGGED = 20  # a second; a zone cannot fill the log by trying
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,7 @@ class Zone:
         self.ended_count = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._pending = 0
+        self.refusals = Pace(REFUSALS_LOGGED, 1.0)
         self._accepting = False
         self._listener: socket.socket | None = None
         self._path = settings.runtime_dir / zone.name / SOCKET_NAME
@@ -110,12 +114,11 @@ class Zone:
     def handshake_over(self) -> None:
         """One pending connection less: there is room to accept again."""
         self._pending -= 1
-        if self._listener and not self._accepting:
-            self._accept_again()
+        self._accept_later()
 
     def ended(self, session: Session, counted: dict[str, int]) -> None:
         """Remember what a session has done."""
-        if self.live.pop(session.number, None) is None or session.memory is None:
+        if self.live.pop(session.number, None) is None or not session.welcomed:
             return
         for name, value in counted.items():
             self.ended_totals[name] = self.ended_totals.get(name, 0) + value
@@ -151,6 +154,10 @@ class Zone:
         asyncio.get_running_loop().add_reader(self._listener.fileno(), self._accept)
         self._accepting = True
 
+    def _accept_later(self) -> None:
+        if self._listener and not self._accepting:
+            self._accept_again()
+
     def _accept_no_more(self) -> None:
         assert self._listener is not None
         asyncio.get_running_loop().remove_reader(self._listener.fileno())
@@ -160,9 +167,12 @@ class Zone:
         assert self._listener is not None
         try:
             connection, _ = self._listener.accept()
-        except OSError as error:
-            if not isinstance(error, BlockingIOError):
-                log.get(zone=self.name).error("accept-failed", text=str(error))
+        except BlockingIOError:
+            return
+        except OSError as error:  # Out of descriptors or memory: not better at once.
+            log.get(zone=self.name).error("accept-failed", text=str(error))
+            self._accept_no_more()
+            asyncio.get_running_loop().call_later(RETRY_SECONDS, self._accept_later)
             return
         self._pending += 1
         if self._pending >= self.settings.pending:

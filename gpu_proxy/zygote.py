@@ -70,9 +70,10 @@ class Zygote:
         threads = len(os.listdir("/proc/self/task"))
         if threads != 1:
             raise ZygoteError(f"the zygote has {threads} threads and may have one")
+        zygote = os.getpid()
         pid = os.fork()
         if pid == 0:
-            spawn.run_child(request, fds, self._entries)
+            spawn.run_child(request, fds, self._entries, zygote)
         self._children[pid] = request.id
         pidfd = os.pidfd_open(pid)  # Not reaped yet, so the number cannot be another's.
         try:

@@ -25,6 +25,8 @@ enum {
     VX_LATE_THREADS = 4096,     /* threads whose late errors are told apart */
     VX_THREAD_STREAMS = 4096,   /* per-thread default streams of one session */
     VX_CALLBACKS = 1024,        /* host functions that were announced and not yet acknowledged */
+    VX_DUE = 2 * VX_CALLBACKS,  /* functions that are due and not yet fetched, those of graphs included */
+    VX_HOST_CALLS_MAX = 1 << 20, /* functions of graphs in one session */
     VX_CONTEXTS = 64,           /* contexts of one session that have pooled events */
     VX_TEXT = 256,
 };
@@ -116,12 +118,14 @@ struct vx {
     struct vx_thread_stream thread_streams[VX_THREAD_STREAMS];
     uint32_t thread_stream_count;
 
-    uint64_t due[VX_CALLBACKS];
-    int32_t due_status[VX_CALLBACKS];
+    uint64_t due[VX_DUE];       /* this and the next lines: under the lock of callbacks.c */
+    int32_t due_status[VX_DUE];
     uint32_t due_first, due_count;
     uint32_t callbacks_open;
     int waiter_slot;            /* slot of a vgpuCallbackWait that has no answer yet, or -1 */
     uint32_t waiter_sequence;
+    uint64_t host_done;         /* number of the graph's function that was acknowledged last */
+    uint32_t host_calls;        /* functions of graphs, ever */
     volatile uint32_t *flags;   /* VX_CALLBACKS words that the driver can wait on */
     uint64_t flags_device;
 
@@ -195,6 +199,14 @@ int vx_release_chunk_after(struct vx *x, uint64_t stream, uint32_t chunk);
 int vx_callback(struct vx *x, uint64_t stream, uint64_t callback);
 void vx_callback_wait(struct vx *x, uint32_t slot, uint32_t sequence);
 void vx_callback_done(struct vx *x, uint64_t callback);
+void vx_announce(struct vx *x, uint64_t callback, int32_t status);
+/* What a graph's node or a user object calls, and the data to call it with; 0 when there are too many. */
+uint64_t vx_host_function_address(void);
+uint64_t vx_host_call(struct vx *x, uint64_t number, int waits);
+uint64_t vx_host_number(uint64_t call);
+void vx_host_function(void *data);
+/* The object that an object dies with, or 0. */
+uint64_t vx_parent(struct vx *x, uint64_t handle);
 int vx_poll_pending(struct vx *x); /* the number of operations that finished */
 int vx_add_pending(struct vx *x, struct vx_pending *pending);
 void vx_release_chunk(struct vx *x, uint32_t chunk);

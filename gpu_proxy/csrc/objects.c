@@ -76,6 +76,18 @@ static void clear(struct vx *x, struct vx_object *entry)
     atomic_store_explicit(&x->counters->handles, x->object_count, memory_order_relaxed);
 }
 
+uint64_t vx_parent(struct vx *x, uint64_t handle)
+{
+    struct vx_object *entry = slot_of(x, handle);
+    uint64_t parent = 0;
+
+    pthread_mutex_lock(&x->lock);
+    if (entry && handle && entry->handle == handle)
+        parent = entry->parent;
+    pthread_mutex_unlock(&x->lock);
+    return parent;
+}
+
 int vx_drop(struct vx *x, uint64_t handle)
 {
     struct vx_object *entry = slot_of(x, handle);

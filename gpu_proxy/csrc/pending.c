@@ -183,22 +183,6 @@ void vx_release_chunk(struct vx *x, uint32_t chunk)
     atomic_fetch_add_explicit(&x->back->chunk_done[chunk], 1, memory_order_release);
 }
 
-/* A callback is due: hand it to the waiting thread, or keep it until one waits. */
-static void announce(struct vx *x, uint64_t callback, int32_t status)
-{
-    uint64_t results[2] = {callback, (uint64_t)(uint32_t)status};
-
-    if (x->waiter_slot >= 0) {
-        uint32_t slot = (uint32_t)x->waiter_slot;
-        x->waiter_slot = -1;
-        vx_answer(x, slot, x->waiter_sequence, 0, 0, results, sizeof results);
-        return;
-    }
-    uint32_t at = (x->due_first + x->due_count++) % VX_CALLBACKS;
-    x->due[at] = callback;
-    x->due_status[at] = status;
-}
-
 int vx_callback(struct vx *x, uint64_t stream, uint64_t callback)
 {
     struct vx_pending pending = {.kind = PENDING_CALLBACK, .callback = callback};
@@ -212,26 +196,6 @@ int vx_callback(struct vx *x, uint64_t stream, uint64_t callback)
     uint32_t word = (uint32_t)(callback % VX_CALLBACKS);
     return x->driver.stream_wait_value32(stream, x->flags_device + 4u * word, (uint32_t)callback,
                                          WAIT_VALUE_GEQ);
-}
-
-void vx_callback_wait(struct vx *x, uint32_t slot, uint32_t sequence)
-{
-    x->waiter_slot = (int)slot;
-    x->waiter_sequence = sequence;
-    if (x->due_count) {
-        uint32_t at = x->due_first;
-        x->due_first = (x->due_first + 1) % VX_CALLBACKS;
-        x->due_count--;
-        announce(x, x->due[at], x->due_status[at]);
-    }
-}
-
-void vx_callback_done(struct vx *x, uint64_t callback)
-{
-    if (x->callbacks_open && x->flags) {
-        x->callbacks_open--;
-        x->flags[callback % VX_CALLBACKS] = (uint32_t)callback;
-    }
 }
 
 static int poll_one(struct vx *x, struct vx_pending *pending)
@@ -255,7 +219,7 @@ static void finish(struct vx *x, struct vx_pending *pending, int status)
     if (pending->kind == PENDING_CHUNK)
         vx_release_chunk(x, pending->chunk);
     else if (pending->kind == PENDING_CALLBACK)
-        announce(x, pending->callback, status);
+        vx_announce(x, pending->callback, status);
     else
         vx_answer(x, pending->slot, pending->sequence, 0, status, NULL,
                   status == VX_SUCCESS ? pending->bytes : 0);

@@ -37,10 +37,12 @@ MODULES = (
     "waits",
     "streams",
     "graphs",
+    "graph_reading",
     "arrays",
     "links",
     "copies2d",
     "ipc",
+    "occupancy",
 )
 
 

@@ -8,6 +8,7 @@ import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from gpu_proxy._executor import lib
 from gpu_proxy.handlers import handles
 from gpu_proxy.handlers.generic import install, object_of
 from gpu_proxy.request import CallError, Request
@@ -67,6 +68,22 @@ def _describe(
     return {"info": info, "layout": b"".join(struct.pack("=II", *entry) for entry in layout)}
 
 
+def layout_of(worker: Worker, item: int, *, kernel: bool) -> list[tuple[int, int]]:
+    """Offset and size of each parameter of a kernel of a library, or of a function of a module."""
+    symbol = "cuKernelGetParamInfo" if kernel else "cuFuncGetParamInfo"
+    return _layout(lambda i, at, size: worker.driver.call_named(symbol, item, i, at, size))
+
+
+def _about(worker: Worker, item: int, *, kernel: bool) -> dict[str, bytes]:
+    def read(where: int, number: int) -> None:
+        if kernel:
+            worker.driver.call_named("cuKernelGetAttribute", where, number, item, 0)
+        else:
+            worker.driver.call_named("cuFuncGetAttribute", where, number, item)
+
+    return _describe(_attributes(read), layout_of(worker, item, kernel=kernel))
+
+
 @handles("module_get_function")
 def module_get_function(worker: Worker, request: Request) -> dict[str, bytes]:
     """A function of a module."""
@@ -77,10 +94,7 @@ def module_get_function(worker: Worker, request: Request) -> dict[str, bytes]:
         "cuModuleGetFunction", ctypes.addressof(made), module, ctypes.addressof(name)
     )
     function = made.value
-    results = _describe(
-        _attributes(lambda where, n: driver.call_named("cuFuncGetAttribute", where, n, function)),
-        _layout(lambda i, at, size: driver.call_named("cuFuncGetParamInfo", function, i, at, size)),
-    )
+    results = _about(worker, function, kernel=False)
     context = request.context
     install(worker, request["function"], Kind.FUNCTION, function, context, request["module"])
     return results
@@ -96,11 +110,17 @@ def library_get_kernel(worker: Worker, request: Request) -> dict[str, bytes]:
         "cuLibraryGetKernel", ctypes.addressof(made), library, ctypes.addressof(name)
     )
     kernel = made.value
-    results = _describe(
-        _attributes(
-            lambda where, n: driver.call_named("cuKernelGetAttribute", where, n, kernel, 0)
-        ),
-        _layout(lambda i, at, size: driver.call_named("cuKernelGetParamInfo", kernel, i, at, size)),
-    )
+    results = _about(worker, kernel, kernel=True)
     install(worker, request["function"], Kind.FUNCTION, kernel, 0, request["library"])
     return results
+
+
+@handles("function_info")
+def function_info(worker: Worker, request: Request) -> dict[str, bytes]:
+    """The same for a function whose handle was chosen here."""
+    handle, name = request["function"], ctypes.c_char_p()
+    item = object_of(worker, handle, Kind.FUNCTION)
+    kernel = int(lib.vx_parent(worker.vx, handle)) >> 56 == Kind.LIBRARY
+    symbol = "cuKernelGetName" if kernel else "cuFuncGetName"
+    worker.driver.call_named(symbol, ctypes.addressof(name), item)
+    return _about(worker, item, kernel=kernel) | {"name": name.value or b""}

@@ -15,6 +15,8 @@ from idm.api.types import Kind, Param, Wire
 if TYPE_CHECKING:
     from gpu_proxy.worker import Worker
 
+ALIGNMENT = 64  # of every buffer: a tensor map needs as much
+WITH_PARENT = frozenset({Kind.FUNCTION, Kind.GRAPH, Kind.GRAPH_NODE})
 INVALID_VALUE = 1
 OUT_OF_MEMORY = 2
 INVALID_CONTEXT = 201
@@ -58,6 +60,18 @@ def check_pointer(worker: Worker, request: Request, param: Param, word: int) -> 
     return word
 
 
+def parent_of_found(worker: Worker, request: Request, kind: Kind) -> int:
+    """What an object that the driver named dies with: its graph, its module or its library."""
+    if kind not in WITH_PARENT:
+        return 0
+    for param in request.row.params:
+        if param.wire is Wire.HANDLE and param.type.kind is not Kind.STREAM:
+            owner = int(request[param.name])
+            nodes = param.type.kind is Kind.GRAPH_NODE and kind is Kind.GRAPH_NODE
+            return int(lib.vx_parent(worker.vx, owner)) if nodes else owner
+    return 0
+
+
 class Arguments:
     """Arguments for the driver, and the buffers behind them."""
 
@@ -90,7 +104,9 @@ class Arguments:
         return struct.pack(f"={len(objects)}Q", *objects)
 
     def _buffer(self, param: Param, data: bytes) -> int:
-        buffer = ctypes.create_string_buffer(data, len(data))
+        room = ctypes.create_string_buffer(len(data) + ALIGNMENT)
+        buffer = (ctypes.c_char * len(data)).from_buffer(room, -ctypes.addressof(room) % ALIGNMENT)
+        ctypes.memmove(buffer, data, len(data))
         self.buffers[param.name] = buffer
         return ctypes.addressof(buffer)
 
@@ -108,7 +124,9 @@ class Arguments:
 
     def _to_handles(self, param: Param, data: bytes) -> bytes:
         objects = struct.unpack(f"={len(data) // 8}Q", data)
-        made = [adopt(self.worker, param.type.kind, item, self.request.context) for item in objects]
+        kind, context = param.type.kind, self.request.context
+        parent = parent_of_found(self.worker, self.request, kind)
+        made = [adopt(self.worker, kind, item, context, parent) for item in objects]
         return struct.pack(f"={len(made)}Q", *made)
 
     def settle(self, *, succeeded: bool) -> None:

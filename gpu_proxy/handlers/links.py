@@ -1,1 +1,116 @@
-"""Being written."""
+# SPDX-License-Identifier: Apache-2.0
+"""The linker: inputs come as uploads, the image goes back in pieces, logs on request."""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gpu_proxy.handlers import handles
+from gpu_proxy.handlers.generic import drop, install, object_of
+from gpu_proxy.handlers.modules import JitOptions
+from gpu_proxy.handlers.uploads import take
+from gpu_proxy.request import CallError, Later, Request
+from idm.api.types import Kind
+
+if TYPE_CHECKING:
+    from gpu_proxy.worker import Worker
+
+INVALID_VALUE = 1
+INVALID_HANDLE = 400
+LOG_MAX_BYTES = 256 << 10
+LINKED_MAX_BYTES = 1 << 31
+
+
+@dataclass
+class Link:
+    """A link in progress. The driver writes to the log buffers for as long as it lives."""
+
+    object: int
+    options: JitOptions
+    image: int = 0
+    image_bytes: int = 0
+
+
+def _link(worker: Worker, request: Request) -> Link:
+    link = worker.resources.links.get(request["link"])
+    if not isinstance(link, Link):
+        raise CallError(INVALID_HANDLE)
+    return link
+
+
+@handles("link_create")
+def link_create(worker: Worker, request: Request) -> None:
+    """Begin a link."""
+    if max(request["info_bytes"], request["error_bytes"]) > LOG_MAX_BYTES:
+        raise CallError(INVALID_VALUE)
+    options = JitOptions.read(request, request["info_bytes"], request["error_bytes"])
+    made = ctypes.c_uint64()
+    worker.driver.call_named("cuLinkCreate_v2", *options.arguments, ctypes.addressof(made))
+    install(worker, request["link"], Kind.LINK, made.value, request.context)
+    worker.resources.links[request["link"]] = Link(made.value, options)
+
+
+@handles("link_add")
+def link_add(worker: Worker, request: Request) -> Later:
+    """Add an input; PTX is compiled here, so it runs on a lane."""
+    link, data = _link(worker, request), take(worker, request["upload"])
+    options = JitOptions.read(request, 0, 0)
+    kind, name = request["kind"], ctypes.create_string_buffer(request["name"])
+
+    def finish() -> None:
+        input_ = ctypes.create_string_buffer(data, len(data))
+        worker.driver.call_named(
+            "cuLinkAddData_v2",
+            link.object,
+            kind,
+            ctypes.addressof(input_),
+            len(data),
+            ctypes.addressof(name),
+            *options.arguments,
+        )
+
+    return Later(finish)
+
+
+@handles("link_complete")
+def link_complete(worker: Worker, request: Request) -> Later:
+    """Link. The image belongs to the driver until the link is destroyed."""
+    link = _link(worker, request)
+
+    def finish() -> dict[str, bytes]:
+        image, size = ctypes.c_uint64(), ctypes.c_uint64()
+        where = ctypes.addressof(image), ctypes.addressof(size)
+        worker.driver.call_named("cuLinkComplete", link.object, *where)
+        if size.value > LINKED_MAX_BYTES:
+            raise CallError(INVALID_VALUE)
+        link.image, link.image_bytes = image.value, size.value
+        return {"bytes": struct.pack("=Q", size.value)}
+
+    return Later(finish)
+
+
+@handles("link_image")
+def link_image(worker: Worker, request: Request) -> dict[str, bytes]:
+    """A piece of the linked image."""
+    link, offset, count = _link(worker, request), request["offset"], request["count"]
+    if not link.image or offset > link.image_bytes or count > link.image_bytes - offset:
+        raise CallError(INVALID_VALUE)
+    return {"data": ctypes.string_at(link.image + offset, count)}
+
+
+@handles("link_log")
+def link_log(worker: Worker, request: Request) -> dict[str, bytes]:
+    """What the linker has said so far."""
+    return _link(worker, request).options.results()
+
+
+@handles("cuLinkDestroy")
+def link_destroy(worker: Worker, request: Request) -> None:
+    """End a link, and its image with it."""
+    item = object_of(worker, request["link"], Kind.LINK)
+    worker.resources.links.pop(request["link"], None)
+    drop(worker, request["link"])
+    worker.driver.call_named("cuLinkDestroy", item)

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import ctypes
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from gpu_proxy.handlers import handles
@@ -52,6 +54,14 @@ class JitOptions:
         """Count, option numbers, values."""
         return self.count, ctypes.addressof(self._numbers), ctypes.addressof(self._values)
 
+    @contextmanager
+    def log_with_error(self) -> Iterator[None]:
+        """An error inside the block takes the logs along: they say why."""
+        try:
+            yield
+        except CallError as error:
+            raise CallError(error.status, self.results()) from None
+
     def results(self) -> dict[str, bytes]:
         """The logs that were written."""
         return {"info": self.info.raw, "error": self.error.raw}
@@ -65,9 +75,13 @@ def module_load(worker: Worker, request: Request) -> Later:
 
     def finish() -> dict[str, bytes]:
         made, data = ctypes.c_uint64(), ctypes.create_string_buffer(image, len(image) + 1)
-        worker.driver.call_named(
-            "cuModuleLoadDataEx", ctypes.addressof(made), ctypes.addressof(data), *options.arguments
-        )
+        with options.log_with_error():
+            worker.driver.call_named(
+                "cuModuleLoadDataEx",
+                ctypes.addressof(made),
+                ctypes.addressof(data),
+                *options.arguments,
+            )
         install(worker, request["module"], Kind.MODULE, made.value, request.context)
         return options.results()
 
@@ -83,17 +97,9 @@ def library_load(worker: Worker, request: Request) -> Later:
     def finish() -> dict[str, bytes]:
         made, data = ctypes.c_uint64(), ctypes.create_string_buffer(image, len(image) + 1)
         count, numbers, values = options.arguments
-        worker.driver.call_named(
-            "cuLibraryLoadData",
-            ctypes.addressof(made),
-            ctypes.addressof(data),
-            numbers,
-            values,
-            count,
-            0,
-            0,
-            0,
-        )
+        arguments = (ctypes.addressof(made), ctypes.addressof(data), numbers, values, count, 0, 0, 0)
+        with options.log_with_error():
+            worker.driver.call_named("cuLibraryLoadData", *arguments)
         install(worker, request["library"], Kind.LIBRARY, made.value)
         return options.results()
 

@@ -1,1 +1,136 @@
-"""Being written."""
+# SPDX-License-Identifier: Apache-2.0
+"""Streams: capture, and memory operations in stream order."""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+from typing import TYPE_CHECKING
+
+from gpu_proxy._executor import lib
+from gpu_proxy.handlers import handles
+from gpu_proxy.handlers.generic import Arguments, adopt
+from gpu_proxy.handlers.waits import stream_object
+from gpu_proxy.request import CallError, Request
+from idm.api.types import Kind
+
+if TYPE_CHECKING:
+    from gpu_proxy.worker import Worker
+
+INVALID_VALUE = 1
+NOT_SUPPORTED = 801
+CAPTURE_ACTIVE = 1
+# All calls of a session come from one thread here, which must not be forbidden anything.
+MODE_RELAXED = 2
+EDGE_BYTES = 8
+OPERATION_BYTES = 48
+# Memory operations that name an address, and where in their structure it is.
+ADDRESS_AT = {1: 8, 2: 8, 4: 8, 5: 8, 8: 16}
+WITHOUT_ADDRESS = frozenset({3, 6})
+
+
+def _capturing(worker: Worker, request: Request, value: int) -> None:
+    """Context-wide waits leave a capturing stream alone."""
+    lib.vx_set_capturing(worker.vx, request["stream"], value)
+
+
+@handles("cuStreamBeginCapture", "cuStreamBeginCapture_v2")
+def stream_begin_capture(worker: Worker, request: Request) -> None:
+    """Begin; the modes of the application's threads are not this thread's."""
+    stream = stream_object(worker, request)
+    worker.driver.call_named("cuStreamBeginCapture_v2", stream, MODE_RELAXED)
+    _capturing(worker, request, 1)
+
+
+@handles("cuStreamBeginCaptureToGraph")
+def stream_begin_capture_to_graph(worker: Worker, request: Request) -> None:
+    """Begin, into a graph that exists."""
+    arguments = Arguments(worker, request)
+    worker.driver.call(request.row, *arguments.words[:5], MODE_RELAXED)
+    _capturing(worker, request, 1)
+
+
+@handles("cuStreamEndCapture")
+def stream_end_capture(worker: Worker, request: Request) -> dict[str, bytes]:
+    """End. The graph may have a handle already, from a question during the capture."""
+    made = ctypes.c_uint64()
+    stream = stream_object(worker, request)
+    try:
+        worker.driver.call_named("cuStreamEndCapture", stream, ctypes.addressof(made))
+    finally:
+        _capturing(worker, request, 0)
+    return {"graph": struct.pack("=Q", adopt(worker, Kind.GRAPH, made.value, 0))}
+
+
+class _Info:
+    """The driver's answer about a capture."""
+
+    def __init__(self) -> None:
+        self.status = ctypes.c_uint32()
+        self.identifier, self.graph = ctypes.c_uint64(), ctypes.c_uint64()
+        self.nodes, self.edges = ctypes.c_uint64(), ctypes.c_uint64()
+        self.count = ctypes.c_uint64()
+
+    def ask(self, worker: Worker, stream: int) -> None:
+        """Ask with edges where the driver knows them."""
+        parts = [self.status, self.identifier, self.graph, self.nodes, self.edges, self.count]
+        newer = worker.driver.address("cuStreamGetCaptureInfo", 12030)
+        if newer:
+            worker.driver.call_address(newer, stream, *map(ctypes.addressof, parts))
+            return
+        del parts[4]
+        symbol = "cuStreamGetCaptureInfo_v2"
+        worker.driver.call_named(symbol, stream, *map(ctypes.addressof, parts))
+
+
+@handles("capture_info")
+def capture_info(worker: Worker, request: Request) -> dict[str, bytes]:
+    """What a capture knows; nodes that the front end sees for the first time get handles."""
+    info = _Info()
+    info.ask(worker, stream_object(worker, request))
+    results = {"status": struct.pack("=I", info.status.value)}
+    if info.status.value != CAPTURE_ACTIVE:
+        return results
+    count = min(info.count.value, request["capacity"])
+    graph = adopt(worker, Kind.GRAPH, info.graph.value, 0)
+    nodes = (ctypes.c_uint64 * count).from_address(info.nodes.value) if count else []
+    found = [adopt(worker, Kind.GRAPH_NODE, node, 0, graph) for node in nodes]
+    edges = ctypes.string_at(info.edges.value, count * EDGE_BYTES) if info.edges.value else b""
+    return results | {
+        "identifier": struct.pack("=Q", info.identifier.value),
+        "graph": struct.pack("=Q", graph),
+        "count": struct.pack("=Q", info.count.value),
+        "nodes": struct.pack(f"={count}Q", *found),
+        "edges": edges,
+    }
+
+
+@handles("callback_capture")
+def callback_capture(worker: Worker, request: Request) -> None:
+    """A host function becomes a node of the captured graph."""
+    data = lib.vx_host_call(worker.vx, request["callback"], 1)
+    if not data:
+        raise CallError(INVALID_VALUE)
+    stream = stream_object(worker, request)
+    worker.driver.call_named("cuLaunchHostFunc", stream, lib.vx_host_function_address(), data)
+
+
+def _check_operation(worker: Worker, operation: bytes) -> None:
+    (kind,) = struct.unpack_from("=I", operation)
+    if kind in WITHOUT_ADDRESS:
+        return
+    if kind not in ADDRESS_AT:
+        raise CallError(NOT_SUPPORTED)
+    (address,) = struct.unpack_from("=Q", operation, ADDRESS_AT[kind])
+    amount = 8 if kind in (4, 5) else 4
+    if not lib.vx_range_covers(worker.vx, address, amount):
+        raise CallError(INVALID_VALUE)
+
+
+@handles("stream_batch_mem_op")
+def stream_batch_mem_op(worker: Worker, request: Request) -> None:
+    """Several memory operations, each on this session's memory."""
+    data = request["operations"]
+    for offset in range(0, len(data), OPERATION_BYTES):
+        _check_operation(worker, data[offset : offset + OPERATION_BYTES])
+    worker.driver.call(request.row, *Arguments(worker, request).words)

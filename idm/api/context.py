@@ -12,10 +12,10 @@ from .types import c_int, c_uint, c_ulonglong, creates, device, drops, enum, loc
 # fmt: off
 
 # Creating and destroying.
-call(0x0200, "cuCtxCreate", 2000, elsewhere=True, front="ctx_create", no_context=True, context=creates(CONTEXT),
-     flags=c_uint, dev=device)
-call(0x0201, "cuCtxCreate_v2", 3020, elsewhere=True, front="ctx_create", no_context=True, context=creates(CONTEXT),
-     flags=c_uint, dev=device)
+call(0x0200, "cuCtxCreate", 2000, elsewhere=True, front="ctx_create", no_context=True,
+     context=creates(CONTEXT), flags=c_uint, dev=device)
+call(0x0201, "cuCtxCreate_v2", 3020, elsewhere=True, front="ctx_create", no_context=True,
+     context=creates(CONTEXT), flags=c_uint, dev=device)
 call(0x0202, "cuCtxCreate_v3", 11040, elsewhere=True, front="ctx_create_v3", no_context=True,
      context=creates(CONTEXT), affinities=local("CUexecAffinityParam *"), count=c_int, flags=c_uint,
      dev=device)

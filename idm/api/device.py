@@ -55,20 +55,20 @@ refused(0x010C, "cuDeviceTotalMem", 2000,
      "obsolete 32-bit interface, replaced by cuDeviceTotalMem_v2")
 
 # The primary context.
-call(0x010D, "cuDevicePrimaryCtxRetain", 7000, elsewhere=True, front="device_primary_ctx_retain", no_context=True,
-     context=out(CONTEXT), dev=device)
-call(0x010E, "cuDevicePrimaryCtxRelease", 7000, elsewhere=True, front="device_primary_ctx_release", lane=True,
-     no_context=True, dev=device)
-call(0x010F, "cuDevicePrimaryCtxRelease_v2", 11000, elsewhere=True, front="device_primary_ctx_release", lane=True,
-     no_context=True, dev=device)
-call(0x0110, "cuDevicePrimaryCtxReset", 7000, elsewhere=True, front="device_primary_ctx_reset", lane=True,
-     no_context=True, dev=device)
-call(0x0111, "cuDevicePrimaryCtxReset_v2", 11000, elsewhere=True, front="device_primary_ctx_reset", lane=True,
-     no_context=True, dev=device)
-call(0x0112, "cuDevicePrimaryCtxSetFlags", 7000, elsewhere=True, front="device_primary_ctx_set_flags",
-     no_context=True, dev=device, flags=c_uint)
-call(0x0113, "cuDevicePrimaryCtxSetFlags_v2", 11000, elsewhere=True, front="device_primary_ctx_set_flags",
-     no_context=True, dev=device, flags=c_uint)
+call(0x010D, "cuDevicePrimaryCtxRetain", 7000, elsewhere=True, front="device_primary_ctx_retain",
+     no_context=True, context=out(CONTEXT), dev=device)
+call(0x010E, "cuDevicePrimaryCtxRelease", 7000, elsewhere=True, front="device_primary_ctx_release",
+     lane=True, no_context=True, dev=device)
+call(0x010F, "cuDevicePrimaryCtxRelease_v2", 11000, elsewhere=True,
+     front="device_primary_ctx_release", lane=True, no_context=True, dev=device)
+call(0x0110, "cuDevicePrimaryCtxReset", 7000, elsewhere=True, front="device_primary_ctx_reset",
+     lane=True, no_context=True, dev=device)
+call(0x0111, "cuDevicePrimaryCtxReset_v2", 11000, elsewhere=True, front="device_primary_ctx_reset",
+     lane=True, no_context=True, dev=device)
+call(0x0112, "cuDevicePrimaryCtxSetFlags", 7000, elsewhere=True,
+     front="device_primary_ctx_set_flags", no_context=True, dev=device, flags=c_uint)
+call(0x0113, "cuDevicePrimaryCtxSetFlags_v2", 11000, elsewhere=True,
+     front="device_primary_ctx_set_flags", no_context=True, dev=device, flags=c_uint)
 call(0x0114, "cuDevicePrimaryCtxGetState", 7000, LOCAL, front="device_primary_ctx_get_state",
      no_context=True, dev=device, flags=out(c_uint), active=out(c_int))
 

@@ -86,36 +86,35 @@ call(0x090F, "cuGraphAddEventRecordNode", 11010, no_context=True,
 call(0x0910, "cuGraphAddEventWaitNode", 11010, no_context=True,
      node=creates(GRAPH_NODE, parent="graph"), graph=GRAPH, dependencies=DEPENDENCIES, count=size,
      event=EVENT)
-call(0x0911, "cuGraphAddMemFreeNode", 11040, no_context=True,
-     node=creates(GRAPH_NODE, parent="graph"), graph=GRAPH, dependencies=DEPENDENCIES, count=size,
-     dptr=device_ptr)
+refused(0x0911, "cuGraphAddMemFreeNode", 11040, "allocations as graph nodes are not offered yet")
 
 # Adding nodes whose parameters hold pointers or handles.
-call(0x0912, "cuGraphAddKernelNode", 10000, front="graph_add_kernel_node",
+call(0x0912, "cuGraphAddKernelNode", 10000, elsewhere=True, front="graph_add_kernel_node",
      node=creates(GRAPH_NODE, parent="graph"), graph=GRAPH, dependencies=DEPENDENCIES, count=size,
      parameters=local("const CUDA_KERNEL_NODE_PARAMS_v1 *"))
-call(0x0913, "cuGraphAddKernelNode_v2", 12000, front="graph_add_kernel_node_v2",
+call(0x0913, "cuGraphAddKernelNode_v2", 12000, elsewhere=True, front="graph_add_kernel_node_v2",
      node=creates(GRAPH_NODE, parent="graph"), graph=GRAPH, dependencies=DEPENDENCIES, count=size,
      parameters=local("const CUDA_KERNEL_NODE_PARAMS *"))
-call(0x0914, "cuGraphAddMemcpyNode", 10000, front="graph_add_memcpy_node",
+call(0x0914, "cuGraphAddMemcpyNode", 10000, elsewhere=True, front="graph_add_memcpy_node",
      no_context=True, node=creates(GRAPH_NODE, parent="graph"),
      graph=GRAPH, dependencies=DEPENDENCIES, count=size, copy=struct_in(CUDA_MEMCPY3D),
      context=optional(CONTEXT))
-call(0x0915, "cuGraphAddMemsetNode", 10000, front="graph_add_memset_node", no_context=True,
-     node=creates(GRAPH_NODE, parent="graph"), graph=GRAPH, dependencies=DEPENDENCIES, count=size,
-     parameters=struct_in(CUDA_MEMSET_NODE_PARAMS), context=optional(CONTEXT))
-call(0x0916, "cuGraphAddHostNode", 10000, front="graph_add_host_node",
+call(0x0915, "cuGraphAddMemsetNode", 10000, elsewhere=True, front="graph_add_memset_node",
+     no_context=True, node=creates(GRAPH_NODE, parent="graph"), graph=GRAPH,
+     dependencies=DEPENDENCIES, count=size, parameters=struct_in(CUDA_MEMSET_NODE_PARAMS),
+     context=optional(CONTEXT))
+call(0x0916, "cuGraphAddHostNode", 10000, elsewhere=True, front="graph_add_host_node",
      no_context=True, node=creates(GRAPH_NODE, parent="graph"),
      graph=GRAPH, dependencies=DEPENDENCIES, count=size,
      parameters=struct_in(CUDA_HOST_NODE_PARAMS))
-call(0x0917, "cuGraphAddNode", 12020, front="graph_add_node", no_context=True,
+call(0x0917, "cuGraphAddNode", 12020, elsewhere=True, front="graph_add_node", no_context=True,
      node=creates(GRAPH_NODE, parent="graph"), graph=GRAPH, dependencies=DEPENDENCIES, count=size,
      parameters=local("CUgraphNodeParams *"))
-call(0x0918, "cuGraphAddNode_v2", 12030, front="graph_add_node_v2", no_context=True,
+call(0x0918, "cuGraphAddNode_v2", 12030, elsewhere=True, front="graph_add_node_v2", no_context=True,
      node=creates(GRAPH_NODE, parent="graph"), graph=GRAPH, dependencies=DEPENDENCIES,
      edges=array_in(CUgraphEdgeData, "count", null=True), count=size,
      parameters=local("CUgraphNodeParams *"))
-call(0x0919, "cuGraphAddNode_v3", 13040, front="graph_add_node_v2", no_context=True,
+call(0x0919, "cuGraphAddNode_v3", 13040, elsewhere=True, front="graph_add_node_v2", no_context=True,
      node=creates(GRAPH_NODE, parent="graph"), graph=GRAPH, dependencies=DEPENDENCIES,
      edges=array_in(CUgraphEdgeData, "count", null=True), count=size,
      parameters=local("CUgraphNodeParams *"))
@@ -173,22 +172,26 @@ call(0x0932, "cuGraphNodeGetEnabled", 11060, no_context=True, exec_=GRAPH_EXEC, 
      enabled=out(c_uint))
 call(0x0933, "cuGraphNodeSetEnabled", 11060, no_context=True, exec_=GRAPH_EXEC, node=GRAPH_NODE,
      enabled=c_uint)
-call(0x0934, "cuGraphNodeGetParams", 13020, front="graph_node_get_params", no_context=True,
-     node=GRAPH_NODE, parameters=local("CUgraphNodeParams *"))
-call(0x0935, "cuGraphNodeSetParams", 12020, front="graph_node_set_params", no_context=True,
-     node=GRAPH_NODE, parameters=local("CUgraphNodeParams *"))
-call(0x0936, "cuGraphNodeSetParams_v2", 13040, front="graph_node_set_params", no_context=True,
-     node=GRAPH_NODE, parameters=local("CUgraphNodeParams *"))
+call(0x0934, "cuGraphNodeGetParams", 13020, elsewhere=True, front="graph_node_get_params",
+     no_context=True, node=GRAPH_NODE, parameters=local("CUgraphNodeParams *"))
+call(0x0935, "cuGraphNodeSetParams", 12020, elsewhere=True, front="graph_node_set_params",
+     no_context=True, node=GRAPH_NODE, parameters=local("CUgraphNodeParams *"))
+call(0x0936, "cuGraphNodeSetParams_v2", 13040, elsewhere=True, front="graph_node_set_params",
+     no_context=True, node=GRAPH_NODE, parameters=local("CUgraphNodeParams *"))
 
 # Parameters of a node, by the kind of node.
-call(0x0937, "cuGraphKernelNodeGetParams", 10000, front="graph_kernel_node_get_params",
-     no_context=True, node=GRAPH_NODE, parameters=local("CUDA_KERNEL_NODE_PARAMS_v1 *"))
-call(0x0938, "cuGraphKernelNodeGetParams_v2", 12000, front="graph_kernel_node_get_params_v2",
-     no_context=True, node=GRAPH_NODE, parameters=local("CUDA_KERNEL_NODE_PARAMS *"))
-call(0x0939, "cuGraphKernelNodeSetParams", 10000, front="graph_kernel_node_set_params",
-     node=GRAPH_NODE, parameters=local("const CUDA_KERNEL_NODE_PARAMS_v1 *"))
-call(0x093A, "cuGraphKernelNodeSetParams_v2", 12000, front="graph_kernel_node_set_params_v2",
-     node=GRAPH_NODE, parameters=local("const CUDA_KERNEL_NODE_PARAMS *"))
+call(0x0937, "cuGraphKernelNodeGetParams", 10000, elsewhere=True,
+     front="graph_kernel_node_get_params", no_context=True, node=GRAPH_NODE,
+     parameters=local("CUDA_KERNEL_NODE_PARAMS_v1 *"))
+call(0x0938, "cuGraphKernelNodeGetParams_v2", 12000, elsewhere=True,
+     front="graph_kernel_node_get_params_v2", no_context=True, node=GRAPH_NODE,
+     parameters=local("CUDA_KERNEL_NODE_PARAMS *"))
+call(0x0939, "cuGraphKernelNodeSetParams", 10000, elsewhere=True,
+     front="graph_kernel_node_set_params", node=GRAPH_NODE,
+     parameters=local("const CUDA_KERNEL_NODE_PARAMS_v1 *"))
+call(0x093A, "cuGraphKernelNodeSetParams_v2", 12000, elsewhere=True,
+     front="graph_kernel_node_set_params_v2", node=GRAPH_NODE,
+     parameters=local("const CUDA_KERNEL_NODE_PARAMS *"))
 call(0x093B, "cuGraphKernelNodeCopyAttributes", 11000, no_context=True, dst=GRAPH_NODE,
      src=GRAPH_NODE)
 call(0x093C, "cuGraphKernelNodeGetAttribute", 11000, handler="graph_kernel_node_get_attribute",
@@ -197,18 +200,21 @@ call(0x093C, "cuGraphKernelNodeGetAttribute", 11000, handler="graph_kernel_node_
 call(0x093D, "cuGraphKernelNodeSetAttribute", 11000, handler="graph_kernel_node_set_attribute",
      no_context=True, node=GRAPH_NODE, attribute=enum("CUkernelNodeAttrID"),
      value=struct_in(CUkernelNodeAttrValue))
-call(0x093E, "cuGraphMemcpyNodeGetParams", 10000, front="graph_memcpy_node_get_params",
-     no_context=True, node=GRAPH_NODE, copy=out(CUDA_MEMCPY3D))
-call(0x093F, "cuGraphMemcpyNodeSetParams", 10000, front="graph_memcpy_node_set_params",
-     no_context=True, node=GRAPH_NODE,
+call(0x093E, "cuGraphMemcpyNodeGetParams", 10000, elsewhere=True,
+     front="graph_memcpy_node_get_params", no_context=True, node=GRAPH_NODE,
+     copy=out(CUDA_MEMCPY3D))
+call(0x093F, "cuGraphMemcpyNodeSetParams", 10000, elsewhere=True,
+     front="graph_memcpy_node_set_params", no_context=True, node=GRAPH_NODE,
      copy=struct_in(CUDA_MEMCPY3D))
-call(0x0940, "cuGraphMemsetNodeGetParams", 10000, front="graph_memset_node_get_params", no_context=True, node=GRAPH_NODE,
+call(0x0940, "cuGraphMemsetNodeGetParams", 10000, elsewhere=True,
+     front="graph_memset_node_get_params", no_context=True, node=GRAPH_NODE,
      parameters=out(CUDA_MEMSET_NODE_PARAMS))
-call(0x0941, "cuGraphMemsetNodeSetParams", 10000, front="graph_memset_node_set_params",
-     no_context=True, node=GRAPH_NODE, parameters=struct_in(CUDA_MEMSET_NODE_PARAMS))
-call(0x0942, "cuGraphHostNodeGetParams", 10000, front="graph_host_node_get_params",
+call(0x0941, "cuGraphMemsetNodeSetParams", 10000, elsewhere=True,
+     front="graph_memset_node_set_params", no_context=True, node=GRAPH_NODE,
+     parameters=struct_in(CUDA_MEMSET_NODE_PARAMS))
+call(0x0942, "cuGraphHostNodeGetParams", 10000, elsewhere=True, front="graph_host_node_get_params",
      no_context=True, node=GRAPH_NODE, parameters=out(CUDA_HOST_NODE_PARAMS))
-call(0x0943, "cuGraphHostNodeSetParams", 10000, front="graph_host_node_set_params",
+call(0x0943, "cuGraphHostNodeSetParams", 10000, elsewhere=True, front="graph_host_node_set_params",
      no_context=True, node=GRAPH_NODE,
      parameters=struct_in(CUDA_HOST_NODE_PARAMS))
 call(0x0944, "cuGraphChildGraphNodeGetGraph", 10000, no_context=True, node=GRAPH_NODE,
@@ -219,8 +225,8 @@ call(0x0946, "cuGraphEventRecordNodeSetEvent", 11010, no_context=True, node=GRAP
 call(0x0947, "cuGraphEventWaitNodeGetEvent", 11010, no_context=True, node=GRAPH_NODE,
      event=out(EVENT))
 call(0x0948, "cuGraphEventWaitNodeSetEvent", 11010, no_context=True, node=GRAPH_NODE, event=EVENT)
-call(0x0949, "cuGraphMemFreeNodeGetParams", 11040, no_context=True, node=GRAPH_NODE,
-     dptr=out(device_ptr))
+refused(0x0949, "cuGraphMemFreeNodeGetParams", 11040,
+     "allocations as graph nodes are not offered yet")
 
 # Executable graphs.
 call(0x094A, "cuGraphInstantiate", 10000, lane=True, no_context=True, exec_=creates(GRAPH_EXEC),
@@ -240,25 +246,27 @@ call(0x094F, "cuGraphUpload", 11010, POSTED, per_thread="_ptsz", exec_=GRAPH_EXE
 call(0x0950, "cuGraphExecDestroy", 10000, POSTED, no_context=True, exec_=drops(GRAPH_EXEC))
 call(0x0951, "cuGraphExecGetFlags", 12000, no_context=True, exec_=GRAPH_EXEC, flags=out(u64))
 call(0x0952, "cuGraphExecGetId", 13010, no_context=True, exec_=GRAPH_EXEC, identifier=out(c_uint))
-call(0x0953, "cuGraphExecUpdate", 10020, lane=True, no_context=True, exec_=GRAPH_EXEC, graph=GRAPH,
-     error_node=out(GRAPH_NODE, null=True), result=out(enum("CUgraphExecUpdateResult")))
-call(0x0954, "cuGraphExecUpdate_v2", 12000, handler="graph_exec_update_v2", lane=True,
+call(0x0953, "cuGraphExecUpdate", 10020, elsewhere=True, front="graph_exec_update", lane=True,
+     no_context=True, exec_=GRAPH_EXEC, graph=GRAPH, error_node=out(GRAPH_NODE, null=True),
+     result=out(enum("CUgraphExecUpdateResult")))
+call(0x0954, "cuGraphExecUpdate_v2", 12000, elsewhere=True, front="graph_exec_update_v2", lane=True,
      no_context=True, exec_=GRAPH_EXEC, graph=GRAPH, result=out(CUgraphExecUpdateResultInfo))
-call(0x0955, "cuGraphExecNodeSetParams", 12020, front="graph_exec_node_set_params", no_context=True,
-     exec_=GRAPH_EXEC, node=GRAPH_NODE, parameters=local("CUgraphNodeParams *"))
-call(0x0956, "cuGraphExecKernelNodeSetParams", 10010, front="graph_exec_kernel_node_set_params",
-     exec_=GRAPH_EXEC, node=GRAPH_NODE, parameters=local("const CUDA_KERNEL_NODE_PARAMS_v1 *"))
-call(0x0957, "cuGraphExecKernelNodeSetParams_v2", 12000,
+call(0x0955, "cuGraphExecNodeSetParams", 12020, elsewhere=True, front="graph_exec_node_set_params",
+     no_context=True, exec_=GRAPH_EXEC, node=GRAPH_NODE, parameters=local("CUgraphNodeParams *"))
+call(0x0956, "cuGraphExecKernelNodeSetParams", 10010, elsewhere=True,
+     front="graph_exec_kernel_node_set_params", exec_=GRAPH_EXEC, node=GRAPH_NODE,
+     parameters=local("const CUDA_KERNEL_NODE_PARAMS_v1 *"))
+call(0x0957, "cuGraphExecKernelNodeSetParams_v2", 12000, elsewhere=True,
      front="graph_exec_kernel_node_set_params_v2", exec_=GRAPH_EXEC, node=GRAPH_NODE,
      parameters=local("const CUDA_KERNEL_NODE_PARAMS *"))
-call(0x0958, "cuGraphExecMemcpyNodeSetParams", 10020, front="graph_exec_memcpy_node_set_params",
-     no_context=True, exec_=GRAPH_EXEC,
-     node=GRAPH_NODE, copy=struct_in(CUDA_MEMCPY3D), context=optional(CONTEXT))
-call(0x0959, "cuGraphExecMemsetNodeSetParams", 10020, front="graph_exec_memset_node_set_params",
-     no_context=True, exec_=GRAPH_EXEC, node=GRAPH_NODE,
+call(0x0958, "cuGraphExecMemcpyNodeSetParams", 10020, elsewhere=True,
+     front="graph_exec_memcpy_node_set_params", no_context=True, exec_=GRAPH_EXEC, node=GRAPH_NODE,
+     copy=struct_in(CUDA_MEMCPY3D), context=optional(CONTEXT))
+call(0x0959, "cuGraphExecMemsetNodeSetParams", 10020, elsewhere=True,
+     front="graph_exec_memset_node_set_params", no_context=True, exec_=GRAPH_EXEC, node=GRAPH_NODE,
      parameters=struct_in(CUDA_MEMSET_NODE_PARAMS), context=optional(CONTEXT))
-call(0x095A, "cuGraphExecHostNodeSetParams", 10020, front="graph_exec_host_node_set_params",
-     no_context=True, exec_=GRAPH_EXEC, node=GRAPH_NODE,
+call(0x095A, "cuGraphExecHostNodeSetParams", 10020, elsewhere=True,
+     front="graph_exec_host_node_set_params", no_context=True, exec_=GRAPH_EXEC, node=GRAPH_NODE,
      parameters=struct_in(CUDA_HOST_NODE_PARAMS))
 call(0x095B, "cuGraphExecChildGraphNodeSetParams", 11010, no_context=True, exec_=GRAPH_EXEC,
      node=GRAPH_NODE, child=GRAPH)
@@ -271,7 +279,7 @@ call(0x095D, "cuGraphExecEventWaitNodeSetEvent", 11010, no_context=True, exec_=G
 call(0x095E, "cuGraphConditionalHandleCreate", 12030, no_context=True,
      conditional=out(scalar("CUgraphConditionalHandle", 8)), graph=GRAPH, context=optional(CONTEXT),
      initial=c_uint, flags=c_uint)
-call(0x095F, "cuUserObjectCreate", 11030, front="user_object_create",
+call(0x095F, "cuUserObjectCreate", 11030, elsewhere=True, front="user_object_create",
      no_context=True, object_=creates(USER_OBJECT), data=address("void *"),
      destroy=address("CUhostFn"), references=c_uint, flags=c_uint)
 call(0x0960, "cuUserObjectRetain", 11030, no_context=True, object_=USER_OBJECT, count=c_uint)

@@ -2,7 +2,13 @@
 """Calls that only libvgpu and the worker know: what hand-written front-end functions send."""
 
 from .common import DEPENDENCIES, FUNCTION, GRAPH, GRAPH_EXEC, GRAPH_NODE, LINK, USER_OBJECT
-from .structs import CUDA_MEMCPY3D_PEER, CUgraphEdgeData, CUgraphNodeParams, CUipcMemHandle
+from .structs import (
+    CUDA_MEMCPY3D_PEER,
+    CUgraphEdgeData,
+    CUgraphExecUpdateResultInfo,
+    CUgraphNodeParams,
+    CUipcMemHandle,
+)
 from .table import POSTED, call
 from .types import (
     Kind,
@@ -105,15 +111,15 @@ call(0x0F15, "vgpuContextCreate", 0, handler="context_create", no_context=True,
 # Settings that libcuda would read from its own environment, NAME=value; before anything else.
 call(0x0F16, "vgpuEnvironment", 0, POSTED, handler="environment", no_context=True, text=string_in)
 
-# Copies of rectangles. The side that is the application's pageable memory has no address here: its rows lie
-# densely in a staging chunk, or come back as results. Arrays and contexts are handles inside the structure.
+# Copies of rectangles. The side that is the application's pageable memory has no address here: its
+# rows lie densely in a staging chunk, or come back as results. Arrays and contexts are handles.
 call(0x0F20, "vgpuCopy3DIn", 0, POSTED, handler="copy_3d_in",
      copy=struct_in(CUDA_MEMCPY3D_PEER), chunk=c_uint, count=size, stream=_stream)
 call(0x0F21, "vgpuCopy3DOut", 0, handler="copy_3d_out",
      copy=struct_in(CUDA_MEMCPY3D_PEER), count=size, stream=_stream, data=bytes_out("count"))
 
-# Nodes of every kind. The structure is the public one, but handles stand for objects, a host function is
-# its number, and kernel parameters follow as bytes.
+# Nodes of every kind. The structure is the public one, but handles stand for objects, a host
+# function is its number, and kernel parameters follow as bytes.
 call(0x0F22, "vgpuGraphAddNode", 0, handler="graph_add_node",
      node=creates(GRAPH_NODE, parent="graph"), graph=GRAPH, dependencies=DEPENDENCIES,
      edges=array_in(CUgraphEdgeData, "count", null=True), count=size,
@@ -169,5 +175,8 @@ call(0x0F2E, "vgpuFunctionInfo", 0, handler="function_info", no_context=True,
 # An application function that the driver calls when the last reference to an object is gone.
 call(0x0F2F, "vgpuUserObjectCreate", 0, handler="user_object_create", no_context=True,
      object_=creates(USER_OBJECT), callback=u64, references=c_uint, flags=c_uint)
-# A host function in a stream that captures becomes a node, which calls it at each launch of its graph.
+# A host function in a stream that captures becomes a node, called at each launch of its graph.
 call(0x0F30, "vgpuCallbackCapture", 0, handler="callback_capture", stream=_stream, callback=u64)
+# Why an update failed comes with the answer, which therefore succeeds and has the call's status in it.
+call(0x0F31, "vgpuGraphExecUpdate", 0, handler="graph_exec_update", lane=True, no_context=True,
+     exec_=GRAPH_EXEC, graph=GRAPH, status=out(c_int), info=out(CUgraphExecUpdateResultInfo))

@@ -53,12 +53,14 @@ refused(0x040C, "cuMemHostGetDevicePointer", 2020,
      "obsolete 32-bit interface, replaced by the _v2 function")
 
 # Pinned host memory lives in the window that both processes share.
-call(0x040D, "cuMemAllocHost_v2", 3020, elsewhere=True, front="mem_alloc_host", host=local("void **"), bytes=size)
-call(0x040E, "cuMemHostAlloc", 2020, elsewhere=True, front="mem_host_alloc", host=local("void **"), bytes=size,
-     flags=c_uint)
-call(0x040F, "cuMemFreeHost", 2000, elsewhere=True, front="mem_free_host", lane=True, host=local("void *"))
-call(0x0410, "cuMemHostRegister", 4000, elsewhere=True, front="mem_host_register", lane=True, host=local("void *"),
+call(0x040D, "cuMemAllocHost_v2", 3020, elsewhere=True, front="mem_alloc_host",
+     host=local("void **"), bytes=size)
+call(0x040E, "cuMemHostAlloc", 2020, elsewhere=True, front="mem_host_alloc", host=local("void **"),
      bytes=size, flags=c_uint)
+call(0x040F, "cuMemFreeHost", 2000, elsewhere=True, front="mem_free_host", lane=True,
+     host=local("void *"))
+call(0x0410, "cuMemHostRegister", 4000, elsewhere=True, front="mem_host_register", lane=True,
+     host=local("void *"), bytes=size, flags=c_uint)
 call(0x0411, "cuMemHostRegister_v2", 6050, elsewhere=True, front="mem_host_register", lane=True,
      host=local("void *"), bytes=size, flags=c_uint)
 call(0x0412, "cuMemHostUnregister", 4000, elsewhere=True, front="mem_host_unregister", lane=True,

@@ -41,11 +41,14 @@ call(0x0606, "cuStreamWaitEvent", 3020, POSTED, fast=True, per_thread="_ptsz", s
      event=EVENT, flags=c_uint)
 
 # Callbacks run in the application: the worker notifies, the stream waits for the acknowledgement.
-call(0x0607, "cuStreamAddCallback", 5000, POSTED, elsewhere=True, front="stream_add_callback", per_thread="_ptsz", stream=STREAM,
+call(0x0607, "cuStreamAddCallback", 5000, POSTED, elsewhere=True,
+     front="stream_add_callback", per_thread="_ptsz", stream=STREAM,
      callback=address("CUstreamCallback"), data=address("void *"), flags=c_uint)
-call(0x0608, "cuLaunchHostFunc", 10000, POSTED, elsewhere=True, front="launch_host_func", per_thread="_ptsz", stream=STREAM, function=address("CUhostFn"),
+call(0x0608, "cuLaunchHostFunc", 10000, POSTED, elsewhere=True,
+     front="launch_host_func", per_thread="_ptsz", stream=STREAM, function=address("CUhostFn"),
      data=address("void *"))
-call(0x0609, "cuLaunchHostFunc_v2", 13010, POSTED, elsewhere=True, front="launch_host_func_v2", per_thread="_ptsz", stream=STREAM, function=address("CUhostFn"),
+call(0x0609, "cuLaunchHostFunc_v2", 13010, POSTED, elsewhere=True,
+     front="launch_host_func_v2", per_thread="_ptsz", stream=STREAM, function=address("CUhostFn"),
      data=address("void *"), sync_mode=c_uint)
 
 # Properties.
@@ -72,26 +75,29 @@ call(0x0615, "cuStreamAttachMemAsync", 6000, POSTED, per_thread="_ptsz", stream=
 call(0x0616, "cuThreadExchangeStreamCaptureMode", 10010, LOCAL,
      front="thread_exchange_stream_capture_mode", no_context=True,
      mode_=inout(enum("CUstreamCaptureMode")))
-call(0x0617, "cuStreamBeginCapture", 10000, front="stream_begin_capture", per_thread="_ptsz", stream=STREAM)
-call(0x0618, "cuStreamBeginCapture_v2", 10010, front="stream_begin_capture_v2", per_thread="_ptsz", stream=STREAM,
-     mode_=enum("CUstreamCaptureMode"))
-call(0x0619, "cuStreamBeginCaptureToGraph", 12030, front="stream_begin_capture_to_graph", per_thread="_ptsz", stream=STREAM, graph=GRAPH,
+call(0x0617, "cuStreamBeginCapture", 10000, front="stream_begin_capture", per_thread="_ptsz",
+     stream=STREAM)
+call(0x0618, "cuStreamBeginCapture_v2", 10010, front="stream_begin_capture_v2", per_thread="_ptsz",
+     stream=STREAM, mode_=enum("CUstreamCaptureMode"))
+call(0x0619, "cuStreamBeginCaptureToGraph", 12030, front="stream_begin_capture_to_graph",
+     per_thread="_ptsz", stream=STREAM, graph=GRAPH,
      dependencies=array_in(GRAPH_NODE, "count", null=True),
      edges=array_in(CUgraphEdgeData, "count", null=True), count=size,
      mode_=enum("CUstreamCaptureMode"))
-call(0x061A, "cuStreamEndCapture", 10000, front="stream_end_capture", per_thread="_ptsz", stream=STREAM, graph=creates(GRAPH))
-call(0x061B, "cuStreamIsCapturing", 10000, front="stream_is_capturing", fast=True, per_thread="_ptsz", stream=STREAM,
-     status=out(enum("CUstreamCaptureStatus")))
-call(0x061C, "cuStreamGetCaptureInfo", 10010, front="stream_get_capture_info", per_thread="_ptsz", stream=STREAM,
-     status=out(enum("CUstreamCaptureStatus")), identifier=out(u64, null=True))
+call(0x061A, "cuStreamEndCapture", 10000, front="stream_end_capture", per_thread="_ptsz",
+     stream=STREAM, graph=out(GRAPH))
+call(0x061B, "cuStreamIsCapturing", 10000, front="stream_is_capturing", fast=True,
+     per_thread="_ptsz", stream=STREAM, status=out(enum("CUstreamCaptureStatus")))
+call(0x061C, "cuStreamGetCaptureInfo", 10010, front="stream_get_capture_info", per_thread="_ptsz",
+     stream=STREAM, status=out(enum("CUstreamCaptureStatus")), identifier=out(u64, null=True))
 
-# The dependencies are the driver's own arrays: the front end keeps a copy for as long as it may be read.
-call(0x061D, "cuStreamGetCaptureInfo_v2", 11030, front="stream_get_capture_info_v2",
+# The dependencies are the driver's own arrays: the front end keeps a copy until asked again.
+call(0x061D, "cuStreamGetCaptureInfo_v2", 11030, elsewhere=True, front="stream_get_capture_info_v2",
      per_thread="_ptsz", stream=STREAM,
      status=out(enum("CUstreamCaptureStatus")), identifier=out(u64, null=True),
      graph=out(GRAPH, null=True), dependencies=local("const CUgraphNode **"),
      count=out(size, null=True))
-call(0x061E, "cuStreamGetCaptureInfo_v3", 12030, front="stream_get_capture_info_v3",
+call(0x061E, "cuStreamGetCaptureInfo_v3", 12030, elsewhere=True, front="stream_get_capture_info_v3",
      per_thread="_ptsz", stream=STREAM,
      status=out(enum("CUstreamCaptureStatus")), identifier=out(u64, null=True),
      graph=out(GRAPH, null=True), dependencies=local("const CUgraphNode **"),

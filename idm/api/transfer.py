@@ -22,22 +22,23 @@ from .types import (
 # fmt: off
 
 # One side is the application's memory: chunked through the staging area, or straight if pinned.
-call(0x0500, "cuMemcpyHtoD_v2", 3020, elsewhere=True, front="memcpy_htod", fast=True, lane=True, per_thread="_ptds",
-     dst=device_range("count", "w"), src=bytes_in("count"), count=size)
-call(0x0501, "cuMemcpyDtoH_v2", 3020, elsewhere=True, front="memcpy_dtoh", fast=True, lane=True, per_thread="_ptds",
-     dst=bytes_out("count"), src=device_range("count", "r"), count=size)
-call(0x0502, "cuMemcpyHtoDAsync_v2", 3020, POSTED, elsewhere=True, front="memcpy_htod_async", fast=True,
-     per_thread="_ptsz", dst=device_range("count", "w"), src=bytes_in("count"), count=size,
-     stream=STREAM)
-call(0x0503, "cuMemcpyDtoHAsync_v2", 3020, elsewhere=True, front="memcpy_dtoh_async", fast=True, lane=True,
-     per_thread="_ptsz", dst=bytes_out("count"), src=device_range("count", "r"), count=size,
-     stream=STREAM)
+call(0x0500, "cuMemcpyHtoD_v2", 3020, elsewhere=True, front="memcpy_htod", fast=True, lane=True,
+     per_thread="_ptds", dst=device_range("count", "w"), src=bytes_in("count"), count=size)
+call(0x0501, "cuMemcpyDtoH_v2", 3020, elsewhere=True, front="memcpy_dtoh", fast=True, lane=True,
+     per_thread="_ptds", dst=bytes_out("count"), src=device_range("count", "r"), count=size)
+call(0x0502, "cuMemcpyHtoDAsync_v2", 3020, POSTED, elsewhere=True, front="memcpy_htod_async",
+     fast=True, per_thread="_ptsz", dst=device_range("count", "w"), src=bytes_in("count"),
+     count=size, stream=STREAM)
+call(0x0503, "cuMemcpyDtoHAsync_v2", 3020, elsewhere=True, front="memcpy_dtoh_async", fast=True,
+     lane=True, per_thread="_ptsz", dst=bytes_out("count"), src=device_range("count", "r"),
+     count=size, stream=STREAM)
 
 # Either side may be either: the front end looks at the addresses. Only device memory gets this far.
-call(0x0504, "cuMemcpy", 4000, elsewhere=True, front="memcpy", fast=True, lane=True, per_thread="_ptds",
-     dst=device_range("count", "w"), src=device_range("count", "r"), count=size)
-call(0x0505, "cuMemcpyAsync", 4000, POSTED, elsewhere=True, front="memcpy_async", fast=True, per_thread="_ptsz",
-     dst=device_range("count", "w"), src=device_range("count", "r"), count=size, stream=STREAM)
+call(0x0504, "cuMemcpy", 4000, elsewhere=True, front="memcpy", fast=True, lane=True,
+     per_thread="_ptds", dst=device_range("count", "w"), src=device_range("count", "r"), count=size)
+call(0x0505, "cuMemcpyAsync", 4000, POSTED, elsewhere=True, front="memcpy_async", fast=True,
+     per_thread="_ptsz", dst=device_range("count", "w"), src=device_range("count", "r"), count=size,
+     stream=STREAM)
 
 # Between device memories: asynchronous with respect to the host even without a stream.
 call(0x0506, "cuMemcpyDtoD_v2", 3020, POSTED, fast=True, per_thread="_ptds",
@@ -52,30 +53,31 @@ call(0x0509, "cuMemcpyPeerAsync", 4000, POSTED, per_thread="_ptsz", no_context=T
      src_context=optional(CONTEXT), count=size, stream=STREAM)
 
 # Two and three dimensions: the structure says which side is what.
-call(0x050A, "cuMemcpy2D_v2", 3020, front="memcpy_2d", lane=True,
+call(0x050A, "cuMemcpy2D_v2", 3020, elsewhere=True, front="memcpy_2d", lane=True,
      per_thread="_ptds", copy=struct_in(CUDA_MEMCPY2D))
-call(0x050B, "cuMemcpy2DUnaligned_v2", 3020, front="memcpy_2d_unaligned", lane=True, per_thread="_ptds", copy=struct_in(CUDA_MEMCPY2D))
-call(0x050C, "cuMemcpy2DAsync_v2", 3020, POSTED, front="memcpy_2d_async",
+call(0x050B, "cuMemcpy2DUnaligned_v2", 3020, elsewhere=True, front="memcpy_2d_unaligned", lane=True,
+     per_thread="_ptds", copy=struct_in(CUDA_MEMCPY2D))
+call(0x050C, "cuMemcpy2DAsync_v2", 3020, POSTED, elsewhere=True, front="memcpy_2d_async",
      per_thread="_ptsz", copy=struct_in(CUDA_MEMCPY2D), stream=STREAM)
-call(0x050D, "cuMemcpy3D_v2", 3020, front="memcpy_3d", lane=True,
+call(0x050D, "cuMemcpy3D_v2", 3020, elsewhere=True, front="memcpy_3d", lane=True,
      per_thread="_ptds", copy=struct_in(CUDA_MEMCPY3D))
 call(0x050E, "cuMemcpy3DAsync_v2", 3020, POSTED, front="memcpy_3d_async", handler="memcpy_3d_async",
      per_thread="_ptsz", copy=struct_in(CUDA_MEMCPY3D), stream=STREAM)
-call(0x050F, "cuMemcpy3DPeer", 4000, front="memcpy_3d_peer", lane=True,
+call(0x050F, "cuMemcpy3DPeer", 4000, elsewhere=True, front="memcpy_3d_peer", lane=True,
      per_thread="_ptds", copy=struct_in(CUDA_MEMCPY3D_PEER))
 call(0x0510, "cuMemcpy3DPeerAsync", 4000, POSTED, front="memcpy_3d_peer_async",
      handler="memcpy_3d_peer_async", per_thread="_ptsz", copy=struct_in(CUDA_MEMCPY3D_PEER),
      stream=STREAM)
 
 # Arrays.
-call(0x0511, "cuMemcpyHtoA_v2", 3020, front="memcpy_htoa", lane=True, per_thread="_ptds", dst=ARRAY,
-     offset=size, src=bytes_in("count"), count=size)
-call(0x0512, "cuMemcpyAtoH_v2", 3020, front="memcpy_atoh", lane=True, per_thread="_ptds",
-     dst=bytes_out("count"), src=ARRAY, offset=size, count=size)
-call(0x0513, "cuMemcpyHtoAAsync_v2", 3020, POSTED, front="memcpy_htoa_async", per_thread="_ptsz",
-     dst=ARRAY, offset=size, src=bytes_in("count"), count=size, stream=STREAM)
-call(0x0514, "cuMemcpyAtoHAsync_v2", 3020, front="memcpy_atoh_async", lane=True, per_thread="_ptsz",
-     dst=bytes_out("count"), src=ARRAY, offset=size, count=size, stream=STREAM)
+call(0x0511, "cuMemcpyHtoA_v2", 3020, elsewhere=True, front="memcpy_htoa", lane=True,
+     per_thread="_ptds", dst=ARRAY, offset=size, src=bytes_in("count"), count=size)
+call(0x0512, "cuMemcpyAtoH_v2", 3020, elsewhere=True, front="memcpy_atoh", lane=True,
+     per_thread="_ptds", dst=bytes_out("count"), src=ARRAY, offset=size, count=size)
+call(0x0513, "cuMemcpyHtoAAsync_v2", 3020, POSTED, elsewhere=True, front="memcpy_htoa_async",
+     per_thread="_ptsz", dst=ARRAY, offset=size, src=bytes_in("count"), count=size, stream=STREAM)
+call(0x0514, "cuMemcpyAtoHAsync_v2", 3020, elsewhere=True, front="memcpy_atoh_async", lane=True,
+     per_thread="_ptsz", dst=bytes_out("count"), src=ARRAY, offset=size, count=size, stream=STREAM)
 call(0x0515, "cuMemcpyDtoA_v2", 3020, POSTED, per_thread="_ptds", dst=ARRAY, offset=size,
      src=device_range("count", "r"), count=size)
 call(0x0516, "cuMemcpyAtoD_v2", 3020, POSTED, per_thread="_ptds", dst=device_range("count", "w"),

@@ -11,7 +11,7 @@
 
 extern const struct idm_call cuStreamIsCapturing_call, vgpuCaptureInfo_call;
 
-enum { KIND_STREAM = 2, FIRST_STREAM = 3, CAPACITY_FIRST = 64, CAPACITY_MAX = 32 << 10 };
+enum { KIND_STREAM = 2, FIRST_STREAM = 3, CAPACITY_FIRST = 64, CAPACITY_MAX = 16 << 10 };
 
 /* Never too low; a capture that ends in a way not seen here only costs questions. */
 static _Atomic uint32_t open_captures;

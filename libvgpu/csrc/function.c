@@ -7,9 +7,9 @@
 #include <string.h>
 
 #include "fronts.h"
-#include "vgpu.h"
+#include "functions.h"
 
-enum { KIND_MODULE = 4, KIND_FUNCTION = 5, KIND_LIBRARY = 6, LAYOUT_MAX = 448, ATTRIBUTES = 32 };
+enum { KIND_MODULE = 4, KIND_FUNCTION = 5, KIND_LIBRARY = 6, LAYOUT_MAX = VGPU_LAYOUT_MAX, ATTRIBUTES = 32 };
 
 static struct vgpu_function *make_function(const char *name, const struct vgpu_function_info *info,
                                            const struct vgpu_param_info *layout)
@@ -39,6 +39,22 @@ static int layout_is_sane(const struct vgpu_function_info *info, const struct vg
     return 1;
 }
 
+CUresult vgpu_function_keep(uint64_t handle, const char *name, const struct vgpu_function_info *info,
+                            const struct vgpu_param_info *layout)
+{
+    struct vgpu_object *object = vgpu_object_find(handle, KIND_FUNCTION);
+
+    if (!layout_is_sane(info, layout)) {
+        vgpu_log(VGPU_ERROR, "kernel %s has more parameters than the front end can pass", name);
+        return CUDA_ERROR_NOT_SUPPORTED;
+    }
+    struct vgpu_function *function = object ? make_function(name, info, layout) : NULL;
+    if (!function)
+        return object ? CUDA_ERROR_OUT_OF_MEMORY : CUDA_ERROR_INVALID_HANDLE;
+    object->info = function;
+    return CUDA_SUCCESS;
+}
+
 static CUresult get(const struct idm_call *call, unsigned owner_kind, void *const args[])
 {
     uint64_t *result = *(uint64_t **)args[0], owner = *(const uint64_t *)args[1];
@@ -60,18 +76,13 @@ static CUresult get(const struct idm_call *call, unsigned owner_kind, void *cons
         return CUDA_ERROR_OUT_OF_MEMORY;
     void *const sent[] = {&where, &owner, &name, &info_at, &capacity, &layout_at};
     status = vgpu_send_chosen(call, 0, sent, &handle);
-    if (status == CUDA_SUCCESS && !layout_is_sane(&info, layout)) {
-        vgpu_log(VGPU_ERROR, "kernel %s has more parameters than the front end can pass", name);
-        status = CUDA_ERROR_NOT_SUPPORTED;
-    }
-    struct vgpu_function *function = status == CUDA_SUCCESS ? make_function(name, &info, layout) : NULL;
-    if (!function) {
+    if (status == CUDA_SUCCESS)
+        status = vgpu_function_keep(handle, name, &info, layout);
+    if (status == CUDA_SUCCESS)
+        *result = handle;
+    else
         vgpu_object_drop(handle);
-        return status == CUDA_SUCCESS ? CUDA_ERROR_OUT_OF_MEMORY : status;
-    }
-    vgpu_object_find(handle, KIND_FUNCTION)->info = function;
-    *result = handle;
-    return CUDA_SUCCESS;
+    return status;
 }
 
 CUresult vgpu_front_module_get_function(const struct vgpu_entry *entry, void *const args[])

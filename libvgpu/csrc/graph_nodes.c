@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "functions.h"
 #include "graph.h"
 
 enum { KIND_CONTEXT = 1, KIND_EVENT = 3, KIND_FUNCTION = 5 };
@@ -149,8 +150,11 @@ static CUresult keep_kernel_params(uint64_t handle, struct vgpu_node *node)
 {
     CUDA_KERNEL_NODE_PARAMS *kernel = &node->params.kernel;
     struct vgpu_object *object = vgpu_object_find(handle, VGPU_KIND_NODE);
-    const struct vgpu_object *function = vgpu_object_find(handle_of(kernel->func), KIND_FUNCTION);
 
+    if (vgpu_object_adopt(handle_of(kernel->func), KIND_FUNCTION, 0) ||
+        vgpu_function_describe(handle_of(kernel->func)) != CUDA_SUCCESS)
+        return CUDA_ERROR_INVALID_HANDLE;
+    const struct vgpu_object *function = vgpu_object_find(handle_of(kernel->func), KIND_FUNCTION);
     if (!object || !function || !function->info)
         return CUDA_ERROR_INVALID_HANDLE;
     const struct vgpu_function *about = function->info;

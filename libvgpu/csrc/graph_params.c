@@ -7,7 +7,8 @@
 #include "fronts.h"
 #include "graph.h"
 
-extern const struct idm_call vgpuGraphNodeSetParams_call, vgpuGraphExecNodeSetParams_call;
+extern const struct idm_call vgpuGraphNodeSetParams_call, vgpuGraphExecNodeSetParams_call,
+    vgpuGraphExecUpdate_call;
 
 static void *pointer_at(void *const args[], unsigned index)
 {
@@ -237,4 +238,51 @@ CUresult vgpu_front_graph_host_node_get_params(const struct vgpu_entry *entry, v
     (void)entry;
     return get(args, CU_GRAPH_NODE_TYPE_HOST, offsetof(CUgraphNodeParams, host),
                sizeof(CUDA_HOST_NODE_PARAMS));
+}
+
+/* Why an update failed is part of the answer, so the answer itself succeeds. */
+static CUresult update(void *const args[], CUgraphExecUpdateResultInfo *info)
+{
+    int result = 0, *result_at = &result;
+    struct vgpu_thread *thread = vgpu_self();
+    CUresult status = vgpu_may_call(thread);
+    void *const sent[] = {args[0], args[1], &result_at, &info};
+
+    if (status != CUDA_SUCCESS)
+        return status;
+    if (!vgpu_is_alive(handle_at(args, 0), VGPU_KIND_GRAPH_EXEC) ||
+        !vgpu_is_alive(handle_at(args, 1), VGPU_KIND_GRAPH))
+        return CUDA_ERROR_INVALID_HANDLE;
+    status = vgpu_send(&vgpuGraphExecUpdate_call, 0, sent);
+    if (status != CUDA_SUCCESS)
+        return status;
+    const CUgraphNode nodes[2] = {info->errorNode, info->errorFromNode};
+    for (int i = 0; i < 2; i++)
+        if (nodes[i] && vgpu_object_adopt((uint64_t)(uintptr_t)nodes[i], VGPU_KIND_NODE, handle_at(args, 1)))
+            return vgpu_died("an answer has a handle of the wrong kind");
+    return (CUresult)result;
+}
+
+CUresult vgpu_front_graph_exec_update(const struct vgpu_entry *entry, void *const args[])
+{
+    CUgraphExecUpdateResultInfo info = {0};
+    CUgraphNode *error_node = pointer_at(args, 2);
+    CUgraphExecUpdateResult *result = pointer_at(args, 3);
+
+    (void)entry;
+    if (!result)
+        return CUDA_ERROR_INVALID_VALUE;
+    CUresult status = update(args, &info);
+    *result = info.result;
+    if (error_node)
+        *error_node = info.errorNode;
+    return status;
+}
+
+CUresult vgpu_front_graph_exec_update_v2(const struct vgpu_entry *entry, void *const args[])
+{
+    CUgraphExecUpdateResultInfo *info = pointer_at(args, 2);
+
+    (void)entry;
+    return info ? update(args, info) : CUDA_ERROR_INVALID_VALUE;
 }

@@ -209,7 +209,8 @@ CUresult vgpu_finish(const struct idm_call *call, void *const args[], struct vgp
     status = (CUresult)answer->status;
     size_t capacity = ticket->reply ? IDM_CHUNK_BYTES : IDM_SLOT_DATA;
     const uint8_t *data = ticket->reply ? idm_chunk_at(vgpu.region, ticket->reply - 1) : answer->data;
-    if (status == CUDA_SUCCESS &&
+    /* A failed call may bring results too: a compiler's log. */
+    if ((status == CUDA_SUCCESS || bytes) &&
         (bytes > capacity || idm_unpack_results(call, args, data, bytes) != 0))
         status = vgpu_died("an answer is malformed");
     vgpu_give_slot(ticket->slot);

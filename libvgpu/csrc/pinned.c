@@ -217,8 +217,11 @@ CUresult vgpu_front_mem_host_unregister(const struct vgpu_entry *entry, void *co
     void *copy = mmap(NULL, range.bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (copy == MAP_FAILED)
         return CUDA_ERROR_OUT_OF_MEMORY;
-    status = worker_frees(first);
+    /* The shared pages are gone once the worker has freed them, so what is under way must end first. */
+    status = vgpu_send(&cuCtxSynchronize_call, 0, NULL);
     memcpy(copy, (const void *)(uintptr_t)first, range.bytes);
+    CUresult freed = worker_frees(first);
+    status = status == CUDA_SUCCESS ? freed : status;
     mremap(copy, range.bytes, range.bytes, MREMAP_MAYMOVE | MREMAP_FIXED, (void *)(uintptr_t)first);
     vgpu_range_remove(first, &range);
     return status;

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import signal
@@ -10,11 +11,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from daemon import Daemon
 from front_end import FrontEnd, Refusal, connect, hello
+from hypothesis import given
+from hypothesis import strategies as st
 
-from gpu_proxy import handshake, snapshot
+from gpu_proxy import handshake, snapshot, worker_messages
 
 
 def ended(daemon: Daemon, session: FrontEnd) -> dict[str, Any]:
@@ -210,6 +214,30 @@ def test_hostile_worker_ends_its_session_only(shared_daemon: Daemon, said: str) 
     assert ended(shared_daemon, session)["reason"].startswith("worker-protocol")
     assert bystander.ask("usage")[0] == 0
     session.close()
+    bystander.close()
+
+
+def test_many_threads_of_a_worker_share_its_channel(shared_daemon: Daemon) -> None:
+    session = FrontEnd(shared_daemon.socket())
+    assert session.ask("charge_many", threads=8, times=50) == 400
+    assert session.ask("usage")[0] == 400
+    session.close()
+
+
+@given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
+def test_decoding_fails_in_known_ways_only(payload: bytes) -> None:
+    with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError):
+        assert isinstance(worker_messages.decode_from_worker(payload), worker_messages.Message)
+
+
+def test_a_flooding_worker_is_slowed_and_others_go_on(shared_daemon: Daemon) -> None:
+    flood, bystander = FrontEnd(shared_daemon.socket()), FrontEnd(shared_daemon.socket())
+    flood.post("flood")
+    started = time.monotonic()
+    for _ in range(100):
+        assert bystander.ask("usage")
+    assert time.monotonic() - started < 10
+    flood.close()
     bystander.close()
 
 

@@ -18,6 +18,18 @@ static int is(const char *what, cudaError_t found, cudaError_t expected)
     return found == expected;
 }
 
+/* A launch that no device can do. Since CUDA 13 the runtime leaves the check to the driver, which has one
+ * error less. */
+static int is_refused(const char *what, cudaError_t found)
+{
+    int runtime = 0;
+
+    CUDA(cudaRuntimeGetVersion(&runtime));
+    if (runtime >= 13000 && found == cudaErrorInvalidValue)
+        return 1;
+    return is(what, found, cudaErrorInvalidConfiguration);
+}
+
 int main()
 {
     int *memory = NULL, host = 0;
@@ -34,9 +46,9 @@ int main()
     right += is("copying from nowhere", cudaMemcpy(memory, NULL, 4, cudaMemcpyHostToDevice),
                 cudaErrorInvalidValue);
     store<<<1, 4096>>>(memory, 1);
-    right += is("a block of 4096 threads", cudaGetLastError(), cudaErrorInvalidConfiguration);
+    right += is_refused("a block of 4096 threads", cudaGetLastError());
     store<<<0, 1>>>(memory, 1);
-    right += is("a grid of no blocks", cudaGetLastError(), cudaErrorInvalidConfiguration);
+    right += is_refused("a grid of no blocks", cudaGetLastError());
     store<<<1, 1, 1 << 24>>>(memory, 1);
     right += is("16 MiB of shared memory", cudaGetLastError(), cudaErrorInvalidValue);
     right += is("attributes of host memory", cudaPointerGetAttributes(&attributes, &host), cudaSuccess);

@@ -45,10 +45,13 @@ int main()
     CUDA(cudaEventRecord(fork, first));
     CUDA(cudaStreamWaitEvent(second, fork, 0));
     add<<<N / 128, 128, 0, first>>>(left, 1);
+    CUDA(cudaGetLastError());
     add<<<N / 128, 128, 0, second>>>(right_side, 2);
+    CUDA(cudaGetLastError());
     CUDA(cudaEventRecord(join, second));
     CUDA(cudaStreamWaitEvent(first, join, 0));
     combine<<<N / 128, 128, 0, first>>>(left, right_side);
+    CUDA(cudaGetLastError());
     CUDA(cudaStreamEndCapture(first, &graph));
     CUDA(cudaGraphGetNodes(graph, NULL, &nodes));
     right += nodes == 3;

@@ -41,6 +41,7 @@ int main()
         steps[i].value = host;
         steps[i].number = i;
         add_one<<<1, 1, 0, stream>>>(device);
+        CUDA(cudaGetLastError());
         CUDA(cudaMemcpyAsync(host, device, sizeof(int), cudaMemcpyDeviceToHost, stream));
         CUDA(cudaLaunchHostFunc(stream, on_host, &steps[i]));
         CUDA(cudaMemcpyAsync(device, host, sizeof(int), cudaMemcpyHostToDevice, stream));

@@ -47,6 +47,7 @@ static long check_floats()
     CUDA(cudaMalloc(&device_out, sizeof(out)));
     CUDA(cudaMemcpy(device_in, in, sizeof(in), cudaMemcpyHostToDevice));
     floats<<<N / 128, 128>>>(device_in, device_out);
+    CUDA(cudaGetLastError());
     CUDA(cudaMemcpy(out, device_out, sizeof(out), cudaMemcpyDeviceToHost));
     CUDA(cudaFree(device_in));
     CUDA(cudaFree(device_out));
@@ -88,6 +89,7 @@ static long check_integers()
     CUDA(cudaMalloc(&device_out, sizeof(out)));
     CUDA(cudaMemcpy(device_in, in, sizeof(in), cudaMemcpyHostToDevice));
     integers<<<N / 128, 128>>>(device_in, device_out);
+    CUDA(cudaGetLastError());
     CUDA(cudaMemcpy(out, device_out, sizeof(out), cudaMemcpyDeviceToHost));
     CUDA(cudaFree(device_in));
     CUDA(cudaFree(device_out));

@@ -29,6 +29,7 @@ int main()
 
         CUDA(cudaMallocAsync(&memory, sizeof(host), stream));
         fill<<<N / 256, 256, 0, stream>>>(memory, round);
+        CUDA(cudaGetLastError());
         CUDA(cudaMemcpyAsync(host, memory, sizeof(host), cudaMemcpyDeviceToHost, stream));
         CUDA(cudaFreeAsync(memory, stream));
         CUDA(cudaStreamSynchronize(stream));

@@ -35,9 +35,11 @@ int main()
     CUDA(cudaMemcpyAsync(device, host, N * sizeof(int), cudaMemcpyHostToDevice, first));
     for (int round = 0; round < ROUNDS; round++) {
         scale_add<<<N / 256, 256, 0, first>>>(device, 3, 1, N);
+        CUDA(cudaGetLastError());
         CUDA(cudaEventRecord(after_first, first));
         CUDA(cudaStreamWaitEvent(second, after_first, 0));
         scale_add<<<N / 256, 256, 0, second>>>(device, 1, round, N);
+        CUDA(cudaGetLastError());
         CUDA(cudaEventRecord(after_second, second));
         CUDA(cudaStreamWaitEvent(first, after_second, 0));
     }

@@ -36,6 +36,7 @@ int main()
     CUDA(cudaMemcpyToSymbol(coefficients, host_coefficients, sizeof(host_coefficients)));
     CUDA(cudaMemcpyToSymbol(total, &sum, sizeof(sum)));
     polynomial<<<N / 128, 128>>>(out);
+    CUDA(cudaGetLastError());
     CUDA(cudaMemcpy(found, out, sizeof(found), cudaMemcpyDeviceToHost));
     CUDA(cudaMemcpyFromSymbol(&sum, total, sizeof(sum)));
     CUDA(cudaMemcpyFromSymbol(&after, initial, sizeof(after)));

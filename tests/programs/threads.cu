@@ -33,6 +33,7 @@ static void run(int number)
         CUDA(cudaMalloc(&device, N * sizeof(int)));
         CUDA(cudaMemcpyAsync(device, host.data(), N * sizeof(int), cudaMemcpyHostToDevice, stream));
         step<<<N / 128, 128, 0, stream>>>(device, round);
+        CUDA(cudaGetLastError());
         CUDA(cudaMemcpyAsync(host.data(), device, N * sizeof(int), cudaMemcpyDeviceToHost, stream));
         CUDA(cudaStreamSynchronize(stream));
         CUDA(cudaFree(device));

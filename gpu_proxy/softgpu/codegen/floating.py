@@ -106,12 +106,16 @@ def reciprocal_root(fn: Lowering, i: Instr, mods: Mods) -> None:
     """rsqrt.approx, computed in double and rounded."""
     e = fn.emitter
     mods.flag("approx")
-    ptx, ftz = mods.type(), mods.flag("ftz")
+    ptx = mods.type()
+    ftz = ptx == "f32" and mods.flag("ftz")
     a = flush(fn, fn.read(i.args[1], ptx), ftz)
     wide = e.convert("fpext", a, "double")
     root = e.intrinsic("llvm.sqrt.f64", "double", wide)
     inverse = e.binary("fdiv", float_const("double", ONE["double"]), root)
-    result = _coarse(fn, wide, inverse) if ptx == "f64" else e.convert("fptrunc", inverse, "float")
+    if ptx == "f64":
+        result = _coarse(fn, wide, inverse) if mods.flag("ftz") else inverse
+    else:
+        result = e.convert("fptrunc", inverse, "float")
     finish(fn, i, result, ftz, False)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from gpu_proxy.softgpu.codegen import types
 from gpu_proxy.softgpu.codegen.emitter import Emitter, Value, bits_of, const, float_const
+from gpu_proxy.softgpu.codegen.grouping import find_groups
 from gpu_proxy.softgpu.codegen.layout import THREAD
 from gpu_proxy.softgpu.codegen.slots import layout
 from gpu_proxy.softgpu.codegen.registry import HANDLERS, Mods
@@ -37,6 +38,7 @@ class Lowering:
         self.depot, self.depot_bytes = program.depot(function)
         self.saved_top: str | None = None
         self.spinning: set[Instr] = set()
+        self.groups = find_groups(function)
 
     # --- the walk -------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from gpu_proxy.softgpu.codegen import types
 from gpu_proxy.softgpu.codegen.emitter import Value, const
+from gpu_proxy.softgpu.codegen.grouping import Group
 from gpu_proxy.softgpu.codegen.layout import ACCESS_GENERIC, ACCESS_WRITE
 from gpu_proxy.softgpu.codegen.lowering import Lowering
 from gpu_proxy.softgpu.codegen.registry import Mods, instruction
@@ -42,6 +43,13 @@ def address(fn: Lowering, operand: Operand) -> Value:
     return e.binary_const("add", start, operand.offset) if operand.offset else start
 
 
+def group_check(fn: Lowering, offset: Value, limit: Value, span: int, align: int) -> Value:
+    """Whether `span` bytes from an aligned `offset` lie in a region of `limit` bytes."""
+    e = fn.emitter
+    starts = e.intrinsic("llvm.usub.sat.i64", "i64", limit, const("i64", span - align))
+    return element_check(fn, offset, starts, align)
+
+
 def element_check(fn: Lowering, offset: Value, limit: Value, size: int) -> Value:
     """Whether an aligned element of `size` bytes lies at `offset` of a region of `limit` bytes."""
     e = fn.emitter
@@ -55,36 +63,63 @@ def element_check(fn: Lowering, offset: Value, limit: Value, size: int) -> Value
 def pointer(fn: Lowering, space: str, where: Value, size: int, *, write: bool) -> str:
     """A host pointer for a checked access of `size` bytes, a power of two."""
     kind = space.split("::")[0]
-    if kind in ("shared", "local"):
-        return _window_pointer(fn, kind, where, size, write=write)
     if kind == "param":
         return _param_pointer(fn, where, size)
+    _check(fn, kind, where, [(0, size, write)], size, size)
+    return _unchecked(fn, kind, where)
+
+
+def _grouped_pointer(fn: Lowering, i: Instr, group: Group, operand: Operand) -> str:
+    """The pointer of one of several accesses; the first of them checks for all."""
+    assert isinstance(operand, Addr)
+    base = address(fn, Addr(operand.base))
+    if i is group.members[0].instr:
+        low = group.low
+        start = fn.emitter.binary_const("add", base, low)
+        accesses = [(a.offset - low, a.size, a.write) for a in group.members]
+        _check(fn, group.space, start, accesses, group.span, group.align)
+    where = fn.emitter.binary_const("add", base, operand.offset)
+    return _unchecked(fn, group.space, where)
+
+
+def _unchecked(fn: Lowering, kind: str, where: Value) -> str:
     e = fn.emitter
-    offset = e.binary("sub", where, fn.field("arena_base"))
-    fine = element_check(fn, offset, fn.field("arena_bytes"), size)
-    slow, fast = e.label("slow"), e.label("fast")
-    e.branch(fine, fast, slow, _LIKELY)
-    e.block(slow)
-    flags = (ACCESS_WRITE if write else 0) | (ACCESS_GENERIC if kind == "generic" else 0)
-    fn.runtime("sg_op_access", "void", where, const("i32", size), const("i32", flags), attributes=_SLOW)
-    e.block(fast)
+    if kind in ("shared", "local"):
+        return e.op("ptr", f"getelementptr i8, {fn.field(f'{kind}_base', 'ptr')}, {where}").text
     return e.convert("inttoptr", where, "ptr").text
 
 
-def _window_pointer(fn: Lowering, kind: str, where: Value, size: int, *, write: bool) -> str:
+def _check(
+    fn: Lowering, kind: str, start: Value, accesses: list[tuple[int, int, bool]], span: int, align: int
+) -> None:
+    """Branch around the slow path, which looks at each access by itself."""
     e = fn.emitter
-    limit = fn.window_bytes(kind)
-    fine = element_check(fn, where, limit, size)
-    bad, fast = e.label("bad"), e.label("fast")
-    e.branch(fine, fast, bad, _LIKELY)
-    e.block(bad)
-    number = const("i32", 1 if kind == "shared" else 2)
-    fn.runtime("sg_op_bad_window", "void", number, where, const("i32", size), const("i32", int(write)),
-               attributes="noreturn cold nounwind")  # fmt: skip
-    e.end("unreachable")
+    window = kind in ("shared", "local")
+    offset = start if window else e.binary("sub", start, fn.field("arena_base"))
+    fine = group_check(fn, offset, fn.window_bytes(kind) if window else fn.field("arena_bytes"), span, align)
+    slow, fast = e.label("slow"), e.label("fast")
+    e.branch(fine, fast, slow, _LIKELY)
+    e.block(slow)
+    for delta, size, write in accesses:
+        where = e.binary_const("add", start, delta)
+        if window:
+            number = const("i32", 1 if kind == "shared" else 2)
+            fn.runtime("sg_op_window", "void", number, where, const("i32", size), const("i32", int(write)),
+                       attributes=_SLOW)  # fmt: skip
+        else:
+            flags = (ACCESS_WRITE if write else 0) | (ACCESS_GENERIC if kind == "generic" else 0)
+            fn.runtime("sg_op_access", "void", where, const("i32", size), const("i32", flags), attributes=_SLOW)
+    if window:
+        _fail_window(fn, kind, start, span)
     e.block(fast)
-    base = fn.field(f"{kind}_base", "ptr")
-    return e.op("ptr", f"getelementptr i8, {base}, {where}").text
+
+
+def _fail_window(fn: Lowering, kind: str, start: Value, span: int) -> None:
+    """A check of a window cannot fail as a whole when each access passes: this only tells LLVM so."""
+    number = const("i32", {"shared": 1, "local": 2, "param": 3}[kind])
+    fn.runtime("sg_op_bad_window", "void", number, start, const("i32", span), const("i32", 0),
+               attributes="noreturn cold nounwind")  # fmt: skip
+    fn.emitter.end("unreachable")
 
 
 def _param_pointer(fn: Lowering, where: Value, size: int) -> str:
@@ -95,9 +130,7 @@ def _param_pointer(fn: Lowering, where: Value, size: int) -> str:
     bad, fast = e.label("bad"), e.label("fast")
     e.branch(inside, fast, bad, _LIKELY)
     e.block(bad)
-    fn.runtime("sg_op_bad_window", "void", const("i32", 3), where, const("i32", size), const("i32", 0),
-               attributes="noreturn cold nounwind")  # fmt: skip
-    e.end("unreachable")
+    _fail_window(fn, "param", where, size)
     e.block(fast)
     return e.op("ptr", f"getelementptr i8, {fn.param_base()}, {where}").text
 
@@ -125,6 +158,9 @@ def _resolve(fn: Lowering, i: Instr, mods: Mods, operand: Operand, size: int, *,
             return space, named
         if write:
             raise UnsupportedError("a store to a parameter at a computed address")
+    group = fn.groups.get(i)
+    if group is not None:
+        return space, _grouped_pointer(fn, i, group, operand)
     return space, pointer(fn, space, address(fn, operand), size, write=write)
 
 

@@ -9,6 +9,7 @@
 
 void sg_op_bad_window(struct sg_thread *thread, uint32_t window, uint64_t offset, uint32_t bytes, uint32_t write)
     __attribute__((noreturn));
+void sg_op_window(struct sg_thread *thread, uint32_t window, uint64_t offset, uint32_t bytes, uint32_t write);
 void sg_op_stack_overflow(struct sg_thread *thread) __attribute__((noreturn));
 void sg_op_illegal(struct sg_thread *thread) __attribute__((noreturn));
 void sg_op_trap(struct sg_thread *thread) __attribute__((noreturn));
@@ -90,6 +91,15 @@ void sg_op_bad_window(struct sg_thread *thread, uint32_t window, uint64_t offset
     snprintf(text, sizeof text, "%s %s of %u bytes at offset 0x%llx of %s memory", misaligned ? "misaligned" : "illegal",
              write ? "write" : "read", bytes, (unsigned long long)offset, names[window & 3]);
     sg_fault_raise(thread, misaligned ? SG_FAULT_MISALIGNED : SG_FAULT_ILLEGAL_ADDRESS, offset, text);
+}
+
+/* One of several accesses of which at least one is bad. */
+void sg_op_window(struct sg_thread *thread, uint32_t window, uint64_t offset, uint32_t bytes, uint32_t write)
+{
+    uint64_t limit = window == 1 ? thread->shared_bytes : thread->local_bytes;
+
+    if ((offset & (bytes - 1)) || !inside(offset, bytes, 0, limit))
+        sg_op_bad_window(thread, window, offset, bytes, write);
 }
 
 void sg_op_stack_overflow(struct sg_thread *thread)

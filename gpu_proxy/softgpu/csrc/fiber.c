@@ -24,7 +24,9 @@ __asm__(".text\n"
         "    pop %r12\n"
         "    pop %rbx\n"
         "    pop %rbp\n"
-        "    ret\n"
+        /* Not ret: the CPU would predict a return to the fiber that called, and be wrong each time. */
+        "    pop %rcx\n"
+        "    jmp *%rcx\n"
         ".size sg_fiber_switch, .-sg_fiber_switch\n"
         /* A new fiber arrives here with its entry in r12 and itself in rbx. */
         ".type sg_fiber_start, @function\n"
@@ -58,15 +60,14 @@ void sg_fiber_prepare(struct sg_fiber *fiber, void (*entry)(struct sg_fiber *fib
     unsigned colour = (fiber->warp * SG_WARP + fiber->lane) % COLOURS;
     void **top = (void **)(void *)(fiber->stack + SG_STACK_BYTES - 64 - colour * COLOUR_BYTES);
 
-    /* The frame that sg_fiber_switch pops: r15, r14, r13, r12, rbx, rbp, return address. The start's own call
-     * then needs a stack that is aligned to 16. */
-    top -= 8;
+    /* The frame that sg_fiber_switch pops: r15, r14, r13, r12, rbx, rbp, return address. Above it the stack is
+     * aligned to 16, as the start's own call needs it. */
+    top -= 7;
     top[0] = top[1] = top[2] = NULL;
     top[3] = __extension__(void *) entry;
     top[4] = fiber;
     top[5] = NULL;
     top[6] = __extension__(void *) sg_fiber_start;
-    top[7] = NULL;
     fiber->stack_pointer = top;
 }
 

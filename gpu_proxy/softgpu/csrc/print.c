@@ -4,6 +4,7 @@
  * wild pointer is only a fault of the kernel; formatting and printing happen on the CPU thread's own stack.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "thread.h"
@@ -22,8 +23,17 @@ struct message {
     unsigned count;
 };
 
-/* Each CPU thread builds one message at a time: no fiber is switched in between. */
-static _Thread_local struct message message;
+/* Each CPU thread builds one message at a time: no fiber is switched in between. Kept on the heap, because
+ * a library that is opened late has little room for thread-local data. */
+static _Thread_local struct message *own_message;
+static struct message spare_message; /* when memory is exhausted: texts may mix, nothing worse */
+
+static struct message *my_message(void)
+{
+    if (!own_message)
+        own_message = calloc(1, sizeof *own_message);
+    return own_message ? own_message : &spare_message;
+}
 
 static uint8_t read_byte(struct sg_thread *thread, uint64_t address)
 {
@@ -88,7 +98,7 @@ static struct spec parse_spec(const char *text)
 
 static void collect(struct sg_thread *thread, uint64_t at)
 {
-    for (const char *p = message.format; *p;) {
+    for (const char *p = my_message()->format; *p;) {
         if (*p != '%') {
             p++;
             continue;
@@ -97,18 +107,18 @@ static void collect(struct sg_thread *thread, uint64_t at)
         p += spec.length;
         if (!spec.letter || spec.letter == '%')
             continue;
-        for (unsigned i = 0; i < spec.stars && message.count < SG_PRINT_ARGUMENTS; i++)
-            message.values[message.count++] = read_argument(thread, &at, 4);
-        if (message.count == SG_PRINT_ARGUMENTS)
+        for (unsigned i = 0; i < spec.stars && my_message()->count < SG_PRINT_ARGUMENTS; i++)
+            my_message()->values[my_message()->count++] = read_argument(thread, &at, 4);
+        if (my_message()->count == SG_PRINT_ARGUMENTS)
             return;
         uint64_t value = read_argument(thread, &at, spec.bytes);
         if (spec.letter == 's') {
-            char *to = message.strings + message.string_bytes;
-            size_t room = STRING_BYTES - message.string_bytes;
-            message.string_bytes += room > 1 ? read_string(thread, value, to, room) + 1 : 0;
+            char *to = my_message()->strings + my_message()->string_bytes;
+            size_t room = STRING_BYTES - my_message()->string_bytes;
+            my_message()->string_bytes += room > 1 ? read_string(thread, value, to, room) + 1 : 0;
             value = (uint64_t)(uintptr_t)(room > 1 ? to : "");
         }
-        message.values[message.count++] = value;
+        my_message()->values[my_message()->count++] = value;
     }
 }
 
@@ -169,11 +179,11 @@ static void print_message(void *argument)
 {
     char *out = sg_this_slot->print;
     size_t used = 0;
-    const uint64_t *values = message.values;
-    const uint64_t *end = message.values + message.count;
+    const uint64_t *values = my_message()->values;
+    const uint64_t *end = my_message()->values + my_message()->count;
 
     (void)argument;
-    for (const char *p = message.format; *p && used < SG_PRINT_BYTES - 1;) {
+    for (const char *p = my_message()->format; *p && used < SG_PRINT_BYTES - 1;) {
         struct spec kind = {.length = 1};
         if (*p == '%')
             kind = parse_spec(p);
@@ -196,19 +206,19 @@ static void print_message(void *argument)
 
 void sg_op_vprintf(struct sg_thread *thread, const uint64_t *arguments, uint32_t *result)
 {
-    message.count = 0;
-    message.string_bytes = 0;
-    read_string(thread, arguments[0], message.format, FORMAT_BYTES);
+    my_message()->count = 0;
+    my_message()->string_bytes = 0;
+    read_string(thread, arguments[0], my_message()->format, FORMAT_BYTES);
     if (arguments[1])
         collect(thread, arguments[1]);
     sg_call_on_main(thread->fiber->slot, print_message, NULL);
-    *result = message.count;
+    *result = my_message()->count;
 }
 
 static void print_assertion(void *argument)
 {
-    const uint64_t *values = message.values;
-    const struct sg_thread *t = message.thread;
+    const uint64_t *values = my_message()->values;
+    const struct sg_thread *t = my_message()->thread;
     char *out = sg_this_slot->print;
 
     (void)argument;
@@ -223,16 +233,16 @@ static void print_assertion(void *argument)
 void sg_op_assertfail(struct sg_thread *thread, const uint64_t *arguments, void *result)
 {
     (void)result;
-    message.thread = thread;
-    message.string_bytes = 0;
+    my_message()->thread = thread;
+    my_message()->string_bytes = 0;
     for (int i = 0; i < 4; i++) {
         if (i == 2) {
-            message.values[i] = (uint32_t)arguments[i];
+            my_message()->values[i] = (uint32_t)arguments[i];
             continue;
         }
-        char *to = message.strings + message.string_bytes;
-        message.string_bytes += read_string(thread, arguments[i], to, STRING_BYTES / 4) + 1;
-        message.values[i] = (uint64_t)(uintptr_t)to;
+        char *to = my_message()->strings + my_message()->string_bytes;
+        my_message()->string_bytes += read_string(thread, arguments[i], to, STRING_BYTES / 4) + 1;
+        my_message()->values[i] = (uint64_t)(uintptr_t)to;
     }
     sg_call_on_main(thread->fiber->slot, print_assertion, NULL);
     sg_fault_raise(thread, SG_FAULT_ASSERT, 0, "assertion failed");

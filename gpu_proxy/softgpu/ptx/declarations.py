@@ -53,7 +53,10 @@ def parse_param_list(tokens: Tokens) -> list[Variable]:
     if not tokens.accept("("):
         return params
     while not tokens.accept(")"):
-        params.append(parse_param(tokens))
+        param = parse_param(tokens)
+        if param.name == "_":  # prototypes need no names, but layouts do
+            param.name = f"_.{len(params)}"
+        params.append(param)
         tokens.accept(",")
     return params
 

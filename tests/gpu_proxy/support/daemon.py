@@ -24,6 +24,7 @@ class Daemon:
         self.runtime_dir = runtime_dir
         self.log_path = runtime_dir.with_suffix(".log")
         self.log_path.touch()
+        self._log_start = self.log_path.stat().st_size  # an earlier daemon's lines are not ours
         command = [sys.executable, "-m", "gpu_proxy.cli.gpu_proxy", "--stub"]
         command += [f"--runtime-dir={runtime_dir}", "--probe-module=fake_probe"]
         command += ["--worker-module=scripted_worker", *arguments]
@@ -40,7 +41,8 @@ class Daemon:
     def lines(self) -> list[dict[str, Any]]:
         """Return the log so far; what is no JSON is kept as text."""
         result = []
-        for line in self.log_path.read_text(errors="replace").splitlines():
+        text = self.log_path.read_bytes()[self._log_start :].decode(errors="replace")
+        for line in text.splitlines():
             try:
                 result.append(json.loads(line))
             except json.JSONDecodeError:

@@ -12,6 +12,7 @@ import mmap
 import os
 import signal
 import struct
+import threading
 from typing import Any
 
 from hostile import ATTEMPTS
@@ -49,6 +50,20 @@ class Script:
     def charge(self, kind: Any, amount: int) -> bool:
         return self.channel.charge(kind, amount)
 
+    def charge_many(self, threads: int, times: int) -> int:
+        """Charge one byte at a time from many threads, and count what was granted."""
+        granted: list[bool] = []
+
+        def work() -> None:
+            granted.extend([self.channel.charge("device", 1) for _ in range(times)])
+
+        workers = [threading.Thread(target=work) for _ in range(threads)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        return sum(granted)
+
     def release(self, kind: Any, amount: int) -> None:
         self.channel.release(kind, amount)
 
@@ -80,6 +95,10 @@ class Script:
             raise RuntimeError("scripted crash")
         os.kill(os.getpid(), signal.SIGKILL)
 
+    def flood(self) -> None:
+        while True:
+            self.channel.release("device", 0)
+
     def say(self, text: str) -> None:
         os.write(self.setup.supervisor_fd, text.encode())
 
@@ -100,10 +119,17 @@ class Script:
             "setup": {k: v for k, v in vars(self.setup).items() if k != "environment"},
         }
 
-    def compile(self) -> int:
-        """Wake the compile helper and return the length of what it says, 0 at its end."""
-        os.write(self.setup.compiler_fd, b"x" * 16)
-        return len(os.read(self.setup.compiler_fd, 4096))
+    def compile(self, request: str) -> tuple[int, int, int] | None:
+        """Send a request to the compile helper; return the answer's header, or None at its end."""
+        os.write(self.setup.compiler_fd, bytes.fromhex(request))
+        header = b""
+        while len(header) < 16:
+            data = os.read(self.setup.compiler_fd, 16 - len(header))
+            if not data:
+                return None
+            header += data
+        magic, status, size = struct.unpack("<IiQ", header)
+        return magic, status, size
 
 
 def main(setup: WorkerSetup) -> None:

@@ -5,7 +5,7 @@
 #include "driver.h"
 
 /* Attributes that are the same for all devices, in the order of their numbers. */
-static const int table[CU_DEVICE_ATTRIBUTE_MAX] = {
+static const int table[DEVICE_ATTRIBUTES] = {
     [CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_BLOCK] = SG_MAX_BLOCK_THREADS,
     [CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_X] = SG_MAX_BLOCK_THREADS,
     [CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_Y] = SG_MAX_BLOCK_THREADS,
@@ -53,7 +53,7 @@ static const int table[CU_DEVICE_ATTRIBUTE_MAX] = {
     [CU_DEVICE_ATTRIBUTE_CAN_USE_STREAM_WAIT_VALUE_NOR_V1] = 1,
     [CU_DEVICE_ATTRIBUTE_COOPERATIVE_LAUNCH] = 1,
     [CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN] = SHARED_OPTIN,
-    [CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED] = 1,
+    [CU_DEVICE_ATTRIBUTE_VIRTUAL_ADDRESS_MANAGEMENT_SUPPORTED] = 1,
     [CU_DEVICE_ATTRIBUTE_MAX_BLOCKS_PER_MULTIPROCESSOR] = BLOCKS_PER_SM,
     [CU_DEVICE_ATTRIBUTE_RESERVED_SHARED_MEMORY_PER_BLOCK] = SHARED_RESERVED,
     [CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED] = 1,
@@ -86,7 +86,7 @@ CUresult cuDeviceGetAttribute(int *value, CUdevice_attribute attribute, CUdevice
     const struct device *device = device_get(dev);
     if (!device)
         return CUDA_ERROR_INVALID_DEVICE;
-    NEED(value && (unsigned)attribute > 0 && (unsigned)attribute < CU_DEVICE_ATTRIBUTE_MAX);
+    NEED(value && (unsigned)attribute > 0 && (unsigned)attribute < DEVICE_ATTRIBUTES);
     switch (attribute) {
     case CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT:
         *value = device->multiprocessors;

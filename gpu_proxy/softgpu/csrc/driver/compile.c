@@ -3,7 +3,6 @@
  * Compiling images: they go to the compile helper, another process that needs memory and time of its own,
  * over a unix socket. Requests and responses follow each other on it, one at a time.
  */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <spawn.h>

@@ -28,7 +28,7 @@ static void pop(void)
 static int flags_are_good(unsigned flags)
 {
     unsigned schedule = flags & CU_CTX_SCHED_MASK;
-    return !(flags & ~(unsigned)CU_CTX_FLAGS_MASK) && (schedule & (schedule - 1)) == 0;
+    return !(flags & ~(unsigned)CONTEXT_FLAGS) && (schedule & (schedule - 1)) == 0;
 }
 
 CUresult cuCtxCreate_v2(CUcontext *pctx, unsigned int flags, CUdevice dev)
@@ -216,7 +216,7 @@ CUresult cuCtxSetLimit(CUlimit limit, size_t value)
 {
     ENTER_CONTEXT(context);
     if ((unsigned)limit >= CU_LIMIT_SHMEM_SIZE)
-        return (unsigned)limit < CU_LIMIT_MAX ? CUDA_ERROR_UNSUPPORTED_LIMIT : CUDA_ERROR_INVALID_VALUE;
+        return (unsigned)limit < LIMIT_COUNT ? CUDA_ERROR_UNSUPPORTED_LIMIT : CUDA_ERROR_INVALID_VALUE;
     context->limits[limit] = value;
     return CUDA_SUCCESS;
 }
@@ -226,7 +226,7 @@ CUresult cuCtxGetLimit(size_t *value, CUlimit limit)
     ENTER_CONTEXT(context);
     NEED(value);
     if ((unsigned)limit >= CU_LIMIT_SHMEM_SIZE)
-        return (unsigned)limit < CU_LIMIT_MAX ? CUDA_ERROR_UNSUPPORTED_LIMIT : CUDA_ERROR_INVALID_VALUE;
+        return (unsigned)limit < LIMIT_COUNT ? CUDA_ERROR_UNSUPPORTED_LIMIT : CUDA_ERROR_INVALID_VALUE;
     *value = context->limits[limit];
     return CUDA_SUCCESS;
 }

@@ -194,7 +194,7 @@ CUresult cuDevicePrimaryCtxSetFlags_v2(CUdevice dev, unsigned int flags)
 {
     ENTER_DEVICE(device, dev);
     unsigned schedule = flags & CU_CTX_SCHED_MASK;
-    NEED(!(flags & ~(unsigned)CU_CTX_FLAGS_MASK) && (schedule & (schedule - 1)) == 0);
+    NEED(!(flags & ~(unsigned)CONTEXT_FLAGS) && (schedule & (schedule - 1)) == 0);
     pthread_mutex_lock(&device->lock);
     device->primary_flags = flags;
     if (device->primary)

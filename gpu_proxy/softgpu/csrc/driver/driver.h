@@ -32,6 +32,12 @@ enum {
     BLOCKS_PER_SM = 32,
     REGISTERS_PER_SM = 65536,
     REGISTERS_PER_THREAD = 32, /* what every kernel reports */
+    /* Numbers of enumerators that a driver of this version knows; newer ones are invalid values. */
+    DEVICE_ATTRIBUTES = 148,
+    FUNCTION_ATTRIBUTES = 16,
+    LAUNCH_ATTRIBUTES = 17,
+    LIMIT_COUNT = 10,
+    CONTEXT_FLAGS = 0xff,
     GRID_X_MAX = 0x7fffffff,
     GRID_YZ_MAX = 65535,
     BLOCK_Z_MAX = 64,
@@ -52,7 +58,7 @@ struct device {
     unsigned primary_retains;
     unsigned primary_flags;
     struct pool *default_pool;
-    struct pool *current_pool;
+    uint64_t current_pool; /* handle; 0: the default one */
 };
 
 struct driver {
@@ -81,7 +87,7 @@ struct context {
     struct object *objects;
     struct stream *streams;
     struct stream *legacy;
-    size_t limits[CU_LIMIT_MAX];
+    size_t limits[LIMIT_COUNT];
     CUfunc_cache cache_config;
     CUsharedconfig shared_config;
 };

@@ -53,7 +53,7 @@ CUresult kernel_attribute(const struct sg_kernel *kernel, const struct function_
         *value = settings->carveout;
         break;
     default:
-        NEED((unsigned)attribute < CU_FUNC_ATTRIBUTE_MAX);
+        NEED((unsigned)attribute < FUNCTION_ATTRIBUTES);
         *value = 0; /* constant memory, caching and clusters: none of its own */
     }
     return CUDA_SUCCESS;

@@ -171,7 +171,7 @@ static CUresult apply_attribute(const CUlaunchAttribute *attribute, struct launc
     case CU_LAUNCH_ATTRIBUTE_LAUNCH_COMPLETION_EVENT:
         return CUDA_SUCCESS; /* recorded by launch_ex */
     default:
-        NEED((unsigned)attribute->id < CU_LAUNCH_ATTRIBUTE_MAX);
+        NEED((unsigned)attribute->id < LAUNCH_ATTRIBUTES);
         return CUDA_SUCCESS;
     }
 }

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pool.h"
+
 uint64_t memory_next_id(void)
 {
     static _Atomic uint64_t next = 1;
@@ -171,15 +173,16 @@ CUresult memory_release(uint64_t address, uint64_t id)
         pthread_rwlock_unlock(&memory_lock);
         return CUDA_ERROR_INVALID_VALUE;
     }
-    struct device *device = allocation->device;
-    size_t charged = allocation->charged;
+    struct allocation was = *allocation;
     struct chunk *chunk = arena_chunk(address);
     if (chunk->kind == CHUNK_SLAB)
         slab_release(chunk->slab, address);
     else
         drop_large(allocation);
     pthread_rwlock_unlock(&memory_lock);
-    memory_uncharge(device, charged);
+    memory_uncharge(was.device, was.charged);
+    if (was.pool_handle)
+        pool_given_back(was.pool_handle, was.bytes);
     return CUDA_SUCCESS;
 }
 

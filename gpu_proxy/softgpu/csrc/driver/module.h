@@ -9,7 +9,7 @@
 #ifndef SOFTGPU_MODULE_H
 #define SOFTGPU_MODULE_H
 
-#include "driver.h"
+#include "work.h"
 
 enum {
     LIBRARY_CONTEXTS_MAX = 64, /* contexts in which one library is in use */

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A real daemon with the software GPU, and applications as processes of their own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE / "support"), str(HERE.parent / "gpu_proxy" / "support")]
+
+from applications import Proxy
+
+EXECUTORS = os.environ.get("VGPU_TEST_EXECUTORS", "c python").split()
+
+
+def short_directory() -> Path:
+    base = Path(tempfile.mkdtemp(prefix="vgpu-"))
+    base.chmod(0o755)
+    return base
+
+
+@pytest.fixture(scope="module", params=EXECUTORS)
+def proxy(request):
+    """One daemon for a module's tests, once with each executor: zones default, a and b."""
+    base = short_directory()
+    zones = ["--zone=default", "--zone=a", "--zone=b", "--zone=small:device_memory=64MiB,host_memory=96MiB"]
+    one = Proxy(base / "run", f"--executor={request.param}", *zones)
+    yield one
+    assert one.stop() == 0
+    shutil.rmtree(base)
+
+
+@pytest.fixture
+def own_proxy():
+    """Start daemons that a test may kill; all end with the test."""
+    base = short_directory()
+    started = []
+
+    def begin(*arguments: str) -> Proxy:
+        started.append(Proxy(base / "run", *arguments))
+        return started[-1]
+
+    yield begin
+    for one in started:
+        if one.process.poll() is None:
+            one.stop()
+    shutil.rmtree(base)
