@@ -9,17 +9,17 @@ bits: all arguments that rules look at are ints for the kernel.
 from __future__ import annotations
 
 import ctypes
+import errno
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gpu_proxy import prctl
 
-LOAD, JUMP_EQUAL, AND, RETURN = 0x20, 0x15, 0x54, 0x06
+LOAD, JUMP_EQUAL, JUMP_AT_LEAST, AND, RETURN = 0x20, 0x15, 0x35, 0x54, 0x06
 KILL_PROCESS, ERRNO, ALLOW = 0x80000000, 0x00050000, 0x7FFF0000
 AT_NUMBER, AT_ARCH, AT_ARGUMENTS = 0, 4, 16
 ARCH_X86_64 = 0xC000003E
-X32_BIT = 0x40000000
 SECCOMP_MODE_FILTER = 2
 EVERY_BIT = 0xFFFFFFFF
 INSTRUCTIONS_MAX = 4096
@@ -69,19 +69,25 @@ class Match:
 Rule = Always | Match
 
 
-def assemble(rules: Mapping[int, Rule], default: int) -> bytes:
-    """Return the filter. Calls of another architecture kill the process."""
+def assemble(rules: Mapping[int, Rule], default: int, unknown_from: int) -> bytes:
+    """Return the filter. Calls of another architecture kill the process.
+
+    Numbers from `unknown_from` on, x32's among them, do not exist for the process: a C library that
+    is newer than this table then uses the older call.
+    """
     program: list[Instruction] = [
         (LOAD, 0, 0, AT_ARCH),
         (JUMP_EQUAL, 1, 0, ARCH_X86_64),
         (RETURN, 0, 0, KILL_PROCESS),
         (LOAD, 0, 0, AT_NUMBER),
+        (JUMP_AT_LEAST, 0, 1, unknown_from),
+        (RETURN, 0, 0, errno_action(errno.ENOSYS)),
     ]
     # The kernel remembers which calls are always allowed; those that need a look come first.
     for number, rule in sorted(rules.items(), key=lambda item: isinstance(item[1], Always)):
         block = rule.block()
         program += [(JUMP_EQUAL, 0, len(block), number), *block]
-    program.append((RETURN, 0, 0, default))  # x32 numbers end here: no rule has that bit.
+    program.append((RETURN, 0, 0, default))
     if len(program) > INSTRUCTIONS_MAX:
         raise ValueError(f"a filter of {len(program)} instructions is too long")
     return b"".join(struct.pack("<HBBI", *instruction) for instruction in program)

@@ -45,5 +45,7 @@ class Resources:
     contexts: dict[int, Context] = field(default_factory=dict)  # by handle
     charges: dict[int, int] = field(default_factory=dict)  # device bytes of objects, by handle
     globals: dict[int, list[int]] = field(default_factory=dict)  # addresses, by module's handle
+    textures: set[int] = field(default_factory=set)  # CUtexObject
+    surfaces: set[int] = field(default_factory=set)  # CUsurfObject
     links: dict[int, Any] = field(default_factory=dict)  # links.Link, by handle
     prepared: bool = False  # shared memory is registered, callbacks can be used

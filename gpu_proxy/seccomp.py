@@ -33,14 +33,14 @@ rt_sigreturn sigaltstack rt_sigpending rt_sigtimedwait rt_sigsuspend pause poll 
 pselect6 epoll_create epoll_create1 epoll_ctl epoll_wait epoll_pwait epoll_pwait2 eventfd
 eventfd2 pipe pipe2 timerfd_create timerfd_settime timerfd_gettime timer_create timer_settime
 timer_gettime timer_delete timer_getoverrun alarm getitimer setitimer futex futex_waitv
-set_robust_list get_robust_list rseq set_tid_address membarrier sched_yield sched_getaffinity
-sched_setaffinity sched_getparam sched_getscheduler sched_get_priority_max
-sched_get_priority_min gettid getpid getppid getuid geteuid getgid getegid getresuid getresgid
-getgroups getpgrp getpgid getsid getpriority uname sysinfo getrusage getrlimit getcpu times time
-gettimeofday clock_gettime clock_getres clock_nanosleep nanosleep getrandom access faccessat
-faccessat2 readlink readlinkat getdents64 getcwd fadvise64 flock sendmsg recvmsg sendto recvfrom
-getsockopt getsockname getpeername shutdown memfd_create ftruncate fallocate dup dup2 dup3
-get_mempolicy arch_prctl exit exit_group restart_syscall
+futex_wake futex_wait futex_requeue mseal set_robust_list get_robust_list rseq set_tid_address
+membarrier sched_yield sched_getaffinity sched_setaffinity sched_getparam sched_getscheduler
+sched_get_priority_max sched_get_priority_min gettid getpid getppid getuid geteuid getgid
+getegid getresuid getresgid getgroups getpgrp getpgid getsid getpriority uname sysinfo getrusage
+getrlimit getcpu times time gettimeofday clock_gettime clock_getres clock_nanosleep nanosleep
+getrandom access faccessat faccessat2 readlink readlinkat getdents64 getcwd fadvise64 flock
+sendmsg recvmsg sendto recvfrom getsockopt getsockname getpeername shutdown memfd_create
+ftruncate fallocate dup dup2 dup3 get_mempolicy arch_prctl exit exit_group restart_syscall
 """)
 
 # Harmless to try, refused: a library that probes for these goes on without.
@@ -52,7 +52,7 @@ lchown fchownat truncate utimensat mknod mknodat fsync fdatasync umask setpgid s
 setpriority sched_setscheduler sched_setparam mbind set_mempolicy migrate_pages move_pages
 inotify_init inotify_init1 io_uring_setup userfaultfd shmget shmat shmctl semget msgget
 personality mlockall munlockall chdir fchdir sync_file_range copy_file_range sendfile splice
-getxattr lgetxattr fgetxattr listxattr
+process_madvise map_shadow_stack cachestat getxattr lgetxattr fgetxattr listxattr
 """)
 
 DEADLY = _names("""
@@ -128,7 +128,11 @@ def rules(profile: str, pid: int) -> dict[str, Rule]:
     }
 
 
+UNKNOWN_FROM = max(NUMBERS.values()) + 1
+
+
 def build(profile: str, pid: int) -> bytes:
     """Return the filter of a profile, ready for bpf.install."""
     default = DENY if profile == "worker-real" else KILL_PROCESS
-    return bpf.assemble({NUMBERS[n]: rule for n, rule in rules(profile, pid).items()}, default)
+    numbered = {NUMBERS[name]: rule for name, rule in rules(profile, pid).items()}
+    return bpf.assemble(numbered, default, UNKNOWN_FROM)

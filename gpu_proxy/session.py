@@ -146,6 +146,8 @@ class Session:
             code = handshake.REFUSED_INTERNAL
             if reason.startswith("worker: window"):
                 code = handshake.REFUSED_WINDOW
+            if reason == "worker-exited":
+                reason = "the worker ended before it was ready; see the log of gpu-proxy"
             raise Refused(code, reason)
         if not self._ready.done():
             raise Refused(handshake.REFUSED_INTERNAL, "the worker was not ready in time")
@@ -178,6 +180,8 @@ class Session:
         self.end(log.printable(reason))
 
     def _worker_log(self, message: messages.Log) -> None:
+        if not self.zone.worker_logs.within():
+            return
         fields = {
             key: log.printable(value, messages.TEXT_MAX) if isinstance(value, str) else value
             for key, value in message.fields.items()

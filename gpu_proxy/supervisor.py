@@ -9,6 +9,7 @@ import os
 import resource
 import signal
 from pathlib import Path
+from typing import Any
 
 from gpu_proxy import devices, log
 from gpu_proxy.counters import CountersWriter, segment_name
@@ -40,6 +41,7 @@ class Supervisor:
     async def run(self) -> None:
         """Serve until asked to stop. Raises StartError."""
         loop = asyncio.get_running_loop()
+        loop.set_exception_handler(self._report_bug)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         try:
@@ -48,9 +50,10 @@ class Supervisor:
         finally:
             await self._shut_down()
 
-    def stop(self) -> None:
-        """Ask for an orderly stop."""
-        self._stop.set()
+    def _report_bug(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """An error in a callback is ours; the sessions go on, and the log says where."""
+        error = context.get("exception")
+        self._log.error("internal-error", text=context.get("message"), exc_info=error)
 
     async def _start(self) -> None:
         _raise_open_files()

@@ -56,4 +56,6 @@ NUMBERS = {
     "pidfd_send_signal": 424, "io_uring_setup": 425, "pidfd_open": 434, "clone3": 435,
     "close_range": 436, "openat2": 437, "pidfd_getfd": 438, "faccessat2": 439,
     "epoll_pwait2": 441, "futex_waitv": 449,
+    "process_madvise": 440, "cachestat": 451, "map_shadow_stack": 453, "futex_wake": 454,
+    "futex_wait": 455, "futex_requeue": 456, "mseal": 462,
 }

@@ -78,7 +78,7 @@ class WorkerPeer:
             payload = b""
         if not payload:
             self._loop.remove_reader(self._channel.fileno())
-            self._on_end("worker-closed-channel")
+            self._on_end("worker-exited")
             return
         self._pace()
         try:

@@ -33,6 +33,7 @@ PRIVATE = ".sockets"  # where sockets are made before they are moved into the zo
 ENDED_KEPT = 64
 RETRY_SECONDS = 1.0
 REFUSALS_LOGGED = 20  # a second; a zone cannot fill the log by trying
+WORKER_LINES_LOGGED = 100  # a second, of all its workers together
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,7 @@ class Zone:
         self._tasks: set[asyncio.Task[None]] = set()
         self._pending = 0
         self.refusals = Pace(REFUSALS_LOGGED, 1.0)
+        self.worker_logs = Pace(WORKER_LINES_LOGGED, 1.0)
         self._accepting = False
         self._listener: socket.socket | None = None
         self._path = settings.runtime_dir / zone.name / SOCKET_NAME

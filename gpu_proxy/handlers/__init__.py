@@ -39,6 +39,7 @@ MODULES = (
     "graphs",
     "graph_reading",
     "arrays",
+    "textures",
     "links",
     "copies2d",
     "ipc",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Copies of boxes: addresses are checked for their whole extent, arrays and contexts are translated."""
+"""Copies of boxes: addresses are checked for their whole extent, handles are translated."""
 
 from __future__ import annotations
 
@@ -139,7 +139,8 @@ def copy_3d_in(worker: Worker, request: Request) -> None:
             raise CallError(INVALID_VALUE)
         stream = stream_object(worker, request)
         source = worker.region_address + lib.IDM_STAGING_AT + chunk * lib.IDM_CHUNK_BYTES
-        perform(worker, Box(worker, request["copy"], staged=source, room=count), stream, worker.current())
+        box = Box(worker, request["copy"], staged=source, room=count)
+        perform(worker, box, stream, worker.current())
         lib.vx_count(worker.vx, count, 0, 0)
         status = lib.vx_release_chunk_after(worker.vx, stream, chunk)
         if status:

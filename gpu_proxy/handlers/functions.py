@@ -59,9 +59,7 @@ def _layout(read: Callable[[int, int, int], None]) -> list[tuple[int, int]]:
     return found
 
 
-def _describe(
-    attributes: tuple[int, list[int]], layout: list[tuple[int, int]]
-) -> dict[str, bytes]:
+def _describe(attributes: tuple[int, list[int]], layout: list[tuple[int, int]]) -> dict[str, bytes]:
     valid, values = attributes
     total = max((offset + size for offset, size in layout), default=0)
     info = struct.pack("=8I32i", len(layout), total, valid, 0, 0, 0, 0, 0, *values)
@@ -90,9 +88,7 @@ def module_get_function(worker: Worker, request: Request) -> dict[str, bytes]:
     driver, made = worker.driver, ctypes.c_uint64()
     module = object_of(worker, request["module"], Kind.MODULE)
     name = ctypes.create_string_buffer(request["name"])
-    driver.call_named(
-        "cuModuleGetFunction", ctypes.addressof(made), module, ctypes.addressof(name)
-    )
+    driver.call_named("cuModuleGetFunction", ctypes.addressof(made), module, ctypes.addressof(name))
     function = made.value
     results = _about(worker, function, kernel=False)
     context = request.context
@@ -106,9 +102,7 @@ def library_get_kernel(worker: Worker, request: Request) -> dict[str, bytes]:
     driver, made = worker.driver, ctypes.c_uint64()
     library = object_of(worker, request["library"], Kind.LIBRARY)
     name = ctypes.create_string_buffer(request["name"])
-    driver.call_named(
-        "cuLibraryGetKernel", ctypes.addressof(made), library, ctypes.addressof(name)
-    )
+    driver.call_named("cuLibraryGetKernel", ctypes.addressof(made), library, ctypes.addressof(name))
     kernel = made.value
     results = _about(worker, kernel, kernel=True)
     install(worker, request["function"], Kind.FUNCTION, kernel, 0, request["library"])

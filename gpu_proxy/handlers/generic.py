@@ -174,8 +174,7 @@ def drop(worker: Worker, handle: int) -> None:
             lib.vx_range_remove(worker.vx, address, ffi.new("uint64_t *"))
 
 
-@handles("generic")
-def generic(worker: Worker, request: Request) -> dict[str, bytes] | Later:
+def forward(worker: Worker, request: Request) -> dict[str, bytes] | Later:
     """Translate, call, translate back."""
     arguments = Arguments(worker, request)
 
@@ -189,3 +188,6 @@ def generic(worker: Worker, request: Request) -> dict[str, bytes] | Later:
         return arguments.results()
 
     return Later(perform) if request.row.lane and not request.posted else perform()
+
+
+handles("generic")(forward)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Parameters of graph nodes: from the wire's structure to what the driver's calls for each kind take.
+"""Parameters of graph nodes: from the wire's structure to what the driver's calls take.
 
-The wire has CUgraphNodeParams with handles for objects. Each kind becomes the arguments that follow the
-node in the calls that add it and set its parameters; the same for reading back.
+The wire has CUgraphNodeParams with handles for objects. Each kind becomes the arguments that
+follow the node in the calls that add it and set its parameters.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ class Prepared:
     """Arguments for one node, and the buffers that they point to."""
 
     type: int
+    params: bytes  # of a kernel
     arguments: list[int] = field(default_factory=list)
     context: int = 0  # of a copy or a fill: follows the parameters in some calls
     buffers: list[Any] = field(default_factory=list)
@@ -61,8 +62,8 @@ def prepare(worker: Worker, data: bytes, params: bytes) -> Prepared:
     maker = MAKERS.get(kind)
     if maker is None:
         raise CallError(NOT_SUPPORTED)
-    prepared = Prepared(kind)
-    maker(worker, prepared, data, params)
+    prepared = Prepared(kind, params)
+    maker(worker, prepared, data)
     return prepared
 
 
@@ -75,18 +76,18 @@ def _context(worker: Worker, handle: int) -> int:
     return object_of(worker, handle, Kind.CONTEXT) if handle else worker.current()
 
 
-def _kernel(worker: Worker, prepared: Prepared, data: bytes, params: bytes) -> None:
+def _kernel(worker: Worker, prepared: Prepared, data: bytes) -> None:
     handle, *shape, _, _, _, context = KERNEL_PARAMS.unpack_from(data, UNION_AT)
     item = object_of(worker, handle, Kind.FUNCTION)
-    size = prepared.keep(struct.pack("=Q", len(params)))
-    words = (EXTRA_POINTER, prepared.keep(params), EXTRA_BYTES, size, 0)
-    extra = prepared.keep(struct.pack("=5Q", *words)) if params else 0
+    size = prepared.keep(struct.pack("=Q", len(prepared.params)))
+    words = (EXTRA_POINTER, prepared.keep(prepared.params), EXTRA_BYTES, size, 0)
+    extra = prepared.keep(struct.pack("=5Q", *words)) if prepared.params else 0
     function, kernel = (0, item) if is_kernel(worker, handle) else (item, 0)
     packed = KERNEL_PARAMS.pack(function, *shape, 0, extra, kernel, _context(worker, context))
     prepared.arguments = [prepared.keep(packed)]
 
 
-def _memcpy(worker: Worker, prepared: Prepared, data: bytes, params: bytes) -> None:
+def _memcpy(worker: Worker, prepared: Prepared, data: bytes) -> None:
     (context,) = struct.unpack_from("=Q", data, UNION_AT + 8)
     box = Box(worker, data[COPY_AT : COPY_AT + COPY_BYTES])
     if box.peer:
@@ -95,7 +96,7 @@ def _memcpy(worker: Worker, prepared: Prepared, data: bytes, params: bytes) -> N
     prepared.context = _context(worker, context)
 
 
-def _memset(worker: Worker, prepared: Prepared, data: bytes, params: bytes) -> None:
+def _memset(worker: Worker, prepared: Prepared, data: bytes) -> None:
     dst, pitch, _, element, width, height, context = MEMSET_PARAMS.unpack_from(data, UNION_AT)
     amount = (pitch * (height - 1) if height else 0) + width * element
     if amount >> 63 or not lib.vx_range_covers(worker.vx, dst, amount):
@@ -104,7 +105,7 @@ def _memset(worker: Worker, prepared: Prepared, data: bytes, params: bytes) -> N
     prepared.context = _context(worker, context)
 
 
-def _host(worker: Worker, prepared: Prepared, data: bytes, params: bytes) -> None:
+def _host(worker: Worker, prepared: Prepared, data: bytes) -> None:
     _, number = HOST_PARAMS.unpack_from(data, UNION_AT)
     call = lib.vx_host_call(worker.vx, number, 1)
     if not call:
@@ -113,8 +114,8 @@ def _host(worker: Worker, prepared: Prepared, data: bytes, params: bytes) -> Non
     prepared.arguments = [prepared.keep(HOST_PARAMS.pack(function, call))]
 
 
-def _object(kind: Kind) -> Callable[[Worker, Prepared, bytes, bytes], None]:
-    def make(worker: Worker, prepared: Prepared, data: bytes, params: bytes) -> None:
+def _object(kind: Kind) -> Callable[[Worker, Prepared, bytes], None]:
+    def make(worker: Worker, prepared: Prepared, data: bytes) -> None:
         handle, ownership = struct.unpack_from("=Qi", data, UNION_AT)
         if kind is Kind.GRAPH and ownership != 0:
             raise CallError(NOT_SUPPORTED)  # Moving a child graph would leave its handle behind.
@@ -123,18 +124,18 @@ def _object(kind: Kind) -> Callable[[Worker, Prepared, bytes, bytes], None]:
     return make
 
 
-def _empty(worker: Worker, prepared: Prepared, data: bytes, params: bytes) -> None:
+def _empty(worker: Worker, prepared: Prepared, data: bytes) -> None:
     """An empty node has no parameters."""
 
 
-def _conditional(worker: Worker, prepared: Prepared, data: bytes, params: bytes) -> None:
+def _conditional(worker: Worker, prepared: Prepared, data: bytes) -> None:
     handle, kind, size = struct.unpack_from("=QII", data, UNION_AT)
     union = struct.pack("=QIIQQ", handle, kind, size, 0, worker.current())
     whole = struct.pack("=i12x", CONDITIONAL) + union
     prepared.arguments = [prepared.keep(whole.ljust(PARAMS_BYTES, b"\0"))]
 
 
-MAKERS: dict[int, Callable[[Worker, Prepared, bytes, bytes], None]] = {
+MAKERS: dict[int, Callable[[Worker, Prepared, bytes], None]] = {
     KERNEL: _kernel,
     MEMCPY: _memcpy,
     MEMSET: _memset,

@@ -107,17 +107,13 @@ def _one(symbol: str, kind: Kind) -> Callable[[Worker, int], Part]:
     return read
 
 
-def _empty(worker: Worker, node: int) -> Part:
-    return b"", b""
-
-
 READERS: dict[int, Callable[[Worker, int], Part]] = {
     graph_params.KERNEL: _kernel,
     graph_params.MEMCPY: _memcpy,
     graph_params.MEMSET: _memset,
     graph_params.HOST: _host,
     graph_params.CHILD: _one("cuGraphChildGraphNodeGetGraph", Kind.GRAPH),
-    graph_params.EMPTY: _empty,
+    graph_params.EMPTY: lambda _worker, _node: (b"", b""),
     graph_params.WAIT: _one("cuGraphEventWaitNodeGetEvent", Kind.EVENT),
     graph_params.RECORD: _one("cuGraphEventRecordNodeGetEvent", Kind.EVENT),
 }

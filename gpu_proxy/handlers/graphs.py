@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from gpu_proxy._executor import ffi, lib
 from gpu_proxy.handlers import graph_params, handles
-from gpu_proxy.handlers.generic import adopt, generic, install, object_of
+from gpu_proxy.handlers.generic import adopt, forward, install, object_of
 from gpu_proxy.handlers.graph_params import Prepared, prepare
 from gpu_proxy.request import CallError, Later, Request
 from idm.api.types import Kind
@@ -90,9 +90,7 @@ def _add(
         worker.driver.call_named("cuGraphAddNode_v2", *place, 0, len(waits), *prepared.arguments)
         return
     context = [prepared.context] if prepared.type in WITH_CONTEXT else []
-    worker.driver.call_named(
-        ADD[prepared.type], *place, len(waits), *prepared.arguments, *context
-    )
+    worker.driver.call_named(ADD[prepared.type], *place, len(waits), *prepared.arguments, *context)
 
 
 def _draw(worker: Worker, graph: int, waits: list[int], node: int, edges: bytes) -> None:
@@ -146,7 +144,7 @@ def graph_kernel_node_attribute(worker: Worker, request: Request) -> dict[str, b
     """Attributes are plain values, but for some that hold pointers of the driver."""
     if request["attribute"] in FOREIGN_ATTRIBUTES:
         raise CallError(NOT_SUPPORTED)
-    return generic(worker, request)
+    return forward(worker, request)
 
 
 @handles("graph_instantiate_with_params")

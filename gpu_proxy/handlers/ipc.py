@@ -8,7 +8,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from gpu_proxy.handlers import handles
-from gpu_proxy.handlers.generic import generic, install, object_of
+from gpu_proxy.handlers.generic import forward, install, object_of
 from gpu_proxy.handlers.memory import forget, remember
 from gpu_proxy.request import CallError, Later, Request
 from idm.api.table import load
@@ -49,7 +49,7 @@ def ipc_get_mem_handle(worker: Worker, request: Request) -> dict[str, bytes] | L
     allocation = worker.resources.allocations.get(request["dptr"])
     if allocation is None or allocation.kind != "device":
         raise CallError(INVALID_VALUE)
-    return generic(worker, request)
+    return forward(worker, request)
 
 
 @handles("ipc_open_memory")

@@ -46,7 +46,7 @@ def link_create(worker: Worker, request: Request) -> None:
     """Begin a link."""
     if max(request["info_bytes"], request["error_bytes"]) > LOG_MAX_BYTES:
         raise CallError(INVALID_VALUE)
-    options = JitOptions.read(request, request["info_bytes"], request["error_bytes"])
+    options = JitOptions(request)
     made = ctypes.c_uint64()
     worker.driver.call_named("cuLinkCreate_v2", *options.arguments, ctypes.addressof(made))
     install(worker, request["link"], Kind.LINK, made.value, request.context)
@@ -57,7 +57,7 @@ def link_create(worker: Worker, request: Request) -> None:
 def link_add(worker: Worker, request: Request) -> Later:
     """Add an input; PTX is compiled here, so it runs on a lane."""
     link, data = _link(worker, request), take(worker, request["upload"])
-    options = JitOptions.read(request, 0, 0)
+    options = JitOptions(request, logs=False)
     kind, name = request["kind"], ctypes.create_string_buffer(request["name"])
 
     def finish() -> None:

@@ -27,14 +27,18 @@ INVALID_VALUE = 1
 class JitOptions:
     """Options and log buffers as the driver takes them."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, *, logs: bool = True) -> None:
+        """`logs`: the request says how long its log buffers are."""
+        info_bytes, error_bytes = (
+            (request["info_bytes"], request["error_bytes"]) if logs else (0, 0)
+        )
         count = request["option_count"]
         numbers = list(struct.unpack(f"={count}I", request["options"]))
         values = list(struct.unpack(f"={count}Q", request["values"]))
         if not NUMBERS.issuperset(numbers):
             raise CallError(INVALID_VALUE)
-        self.info = self._log(numbers, values, request["info_bytes"], INFO_BUFFER, INFO_BYTES)
-        self.error = self._log(numbers, values, request["error_bytes"], ERROR_BUFFER, ERROR_BYTES)
+        self.info = self._log(numbers, values, info_bytes, INFO_BUFFER, INFO_BYTES)
+        self.error = self._log(numbers, values, error_bytes, ERROR_BUFFER, ERROR_BYTES)
         self.count = len(numbers)
         self._numbers = (ctypes.c_int * max(1, self.count))(*numbers)
         self._values = (ctypes.c_uint64 * max(1, self.count))(*values)

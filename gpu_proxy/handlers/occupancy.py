@@ -40,7 +40,5 @@ def occupancy_clusters(worker: Worker, request: Request) -> dict[str, bytes]:
     answer = ctypes.c_int32()
     largest = request["largest"]
     symbol = "cuOccupancyMaxPotentialClusterSize" if largest else "cuOccupancyMaxActiveClusters"
-    worker.driver.call_named(
-        symbol, ctypes.addressof(answer), function, ctypes.addressof(config)
-    )
+    worker.driver.call_named(symbol, ctypes.addressof(answer), function, ctypes.addressof(config))
     return {"answer": struct.pack("=i", answer.value)}

@@ -86,7 +86,9 @@ call(0x090F, "cuGraphAddEventRecordNode", 11010, no_context=True,
 call(0x0910, "cuGraphAddEventWaitNode", 11010, no_context=True,
      node=creates(GRAPH_NODE, parent="graph"), graph=GRAPH, dependencies=DEPENDENCIES, count=size,
      event=EVENT)
-refused(0x0911, "cuGraphAddMemFreeNode", 11040, "allocations as graph nodes are not offered yet")
+call(0x0911, "cuGraphAddMemFreeNode", 11040, no_context=True,
+     node=creates(GRAPH_NODE, parent="graph"), graph=GRAPH, dependencies=DEPENDENCIES, count=size,
+     dptr=device_ptr)
 
 # Adding nodes whose parameters hold pointers or handles.
 call(0x0912, "cuGraphAddKernelNode", 10000, elsewhere=True, front="graph_add_kernel_node",
@@ -225,8 +227,8 @@ call(0x0946, "cuGraphEventRecordNodeSetEvent", 11010, no_context=True, node=GRAP
 call(0x0947, "cuGraphEventWaitNodeGetEvent", 11010, no_context=True, node=GRAPH_NODE,
      event=out(EVENT))
 call(0x0948, "cuGraphEventWaitNodeSetEvent", 11010, no_context=True, node=GRAPH_NODE, event=EVENT)
-refused(0x0949, "cuGraphMemFreeNodeGetParams", 11040,
-     "allocations as graph nodes are not offered yet")
+call(0x0949, "cuGraphMemFreeNodeGetParams", 11040, no_context=True, node=GRAPH_NODE,
+     dptr=out(device_ptr))
 
 # Executable graphs.
 call(0x094A, "cuGraphInstantiate", 10000, lane=True, no_context=True, exec_=creates(GRAPH_EXEC),

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from .common import ARRAY, MIPMAPPED_ARRAY, SURFACE, TEXTURE, TEXTURE_REFERENCE
+from .common import ARRAY, MIPMAPPED_ARRAY, TEXTURE_REFERENCE
 from .structs import (
     COLOR,
     CUDA_ARRAY3D_DESCRIPTOR,
@@ -29,6 +29,7 @@ from .types import (
     enum,
     inout,
     out,
+    scalar,
     size,
     spelled,
     struct_in,
@@ -70,21 +71,25 @@ refused(0x0A0F, "cuArray3DCreate", 2000, "obsolete 32-bit interface, replaced by
 refused(0x0A10, "cuArray3DGetDescriptor", 2000,
      "obsolete 32-bit interface, replaced by the _v2 function")
 
-# Texture and surface objects. A resource descriptor names an array or an address.
-call(0x0A11, "cuTexObjectCreate", 5000, handler="tex_object_create", texture=creates(TEXTURE),
+# Texture and surface objects are numbers that kernels use, so the driver's own go to the application;
+# the worker knows which ones the session has. A resource descriptor names an array or an address.
+_TEXTURE = scalar("CUtexObject", 8)
+_SURFACE = scalar("CUsurfObject", 8)
+call(0x0A11, "cuTexObjectCreate", 5000, handler="tex_object_create", texture=out(_TEXTURE),
      resource=struct_in(CUDA_RESOURCE_DESC), description=struct_in(CUDA_TEXTURE_DESC),
      view=struct_in(CUDA_RESOURCE_VIEW_DESC, null=True))
-call(0x0A12, "cuTexObjectDestroy", 5000, texture=drops(TEXTURE))
+call(0x0A12, "cuTexObjectDestroy", 5000, handler="tex_object_destroy", texture=_TEXTURE)
 call(0x0A13, "cuTexObjectGetResourceDesc", 5000, handler="tex_object_get_resource_desc",
-     resource=out(CUDA_RESOURCE_DESC), texture=TEXTURE)
-call(0x0A14, "cuTexObjectGetTextureDesc", 5000, description=out(CUDA_TEXTURE_DESC), texture=TEXTURE)
-call(0x0A15, "cuTexObjectGetResourceViewDesc", 5000, view=out(CUDA_RESOURCE_VIEW_DESC),
-     texture=TEXTURE)
-call(0x0A16, "cuSurfObjectCreate", 5000, handler="surf_object_create", surface=creates(SURFACE),
+     resource=out(CUDA_RESOURCE_DESC), texture=_TEXTURE)
+call(0x0A14, "cuTexObjectGetTextureDesc", 5000, handler="tex_object_describe",
+     description=out(CUDA_TEXTURE_DESC), texture=_TEXTURE)
+call(0x0A15, "cuTexObjectGetResourceViewDesc", 5000, handler="tex_object_describe",
+     view=out(CUDA_RESOURCE_VIEW_DESC), texture=_TEXTURE)
+call(0x0A16, "cuSurfObjectCreate", 5000, handler="surf_object_create", surface=out(_SURFACE),
      resource=struct_in(CUDA_RESOURCE_DESC))
-call(0x0A17, "cuSurfObjectDestroy", 5000, surface=drops(SURFACE))
+call(0x0A17, "cuSurfObjectDestroy", 5000, handler="surf_object_destroy", surface=_SURFACE)
 call(0x0A18, "cuSurfObjectGetResourceDesc", 5000, handler="surf_object_get_resource_desc",
-     resource=out(CUDA_RESOURCE_DESC), surface=SURFACE)
+     resource=out(CUDA_RESOURCE_DESC), surface=_SURFACE)
 
 # Texture references: deprecated, but programs of CUDA 11 have them.
 call(0x0A19, "cuTexRefCreate", 2000, reference=creates(TEXTURE_REFERENCE))

@@ -262,7 +262,9 @@ static CUresult attach_locked(void)
         result = 0;
     }
     if (result != 0 || !vgpu.region) {
+        /* Said once: a runtime asks again and again, and the answer would be the same. */
         vgpu.failure = CUDA_ERROR_NO_DEVICE;
+        atomic_store(&vgpu.state, VGPU_FAILED);
         return vgpu.failure;
     }
     vgpu_read_environment();
@@ -283,12 +285,16 @@ CUresult vgpu_attach(void)
         return CUDA_SUCCESS;
     case VGPU_FORKED:
         return CUDA_ERROR_NOT_INITIALIZED;
+    case VGPU_FAILED:
+        return vgpu.failure;
     default:
         break;
     }
     pthread_mutex_lock(&vgpu.attach);
-    if (atomic_load(&vgpu.state) != VGPU_READY)
+    if (atomic_load(&vgpu.state) == VGPU_NEW)
         status = attach_locked();
+    else if (atomic_load(&vgpu.state) == VGPU_FAILED)
+        status = vgpu.failure;
     pthread_mutex_unlock(&vgpu.attach);
     return status;
 }

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from pathlib import Path
@@ -39,6 +40,12 @@ def test_files_outside_are_closed(shared_daemon: Daemon, attempt: str) -> None:
     session.close()
 
 
+def test_calls_that_are_newer_than_the_table_do_not_exist(shared_daemon: Daemon) -> None:
+    session = FrontEnd(shared_daemon.socket())
+    assert session.ask("attempt", name="future-call") == "ENOSYS"
+    session.close()
+
+
 @pytest.mark.parametrize("attempt", ["thread", "executable-memory"])
 def test_what_the_software_gpu_needs_works(shared_daemon: Daemon, attempt: str) -> None:
     session = FrontEnd(shared_daemon.socket())
@@ -48,7 +55,7 @@ def test_what_the_software_gpu_needs_works(shared_daemon: Daemon, attempt: str) 
 
 @pytest.mark.parametrize(
     "attempt",
-    ["execve", "ptrace", "unshare", "setuid", "mount", "read-parent-memory", "unknown-call"],
+    ["execve", "ptrace", "unshare", "setuid", "mount", "read-parent-memory", "unlisted-call"],
 )
 def test_deadly(shared_daemon: Daemon, attempt: str) -> None:
     session = FrontEnd(shared_daemon.socket())
@@ -138,6 +145,8 @@ def interpret(program: bytes, number: int, arguments: tuple[int, ...] = ()) -> i
             accumulator = words[constant]
         elif code == bpf.AND:
             accumulator &= constant
+        elif code == bpf.JUMP_AT_LEAST:
+            at += true if accumulator >= constant else false
         elif code == bpf.JUMP_EQUAL:
             at += true if accumulator == constant else false
         else:
@@ -156,5 +165,5 @@ def test_filter_decides_as_its_rules_say() -> None:
                 arguments = (0,) * rule.argument + (value,)
                 want = rule.then if hit else rule.otherwise
                 assert interpret(program, NUMBERS[name], arguments) == want, (name, value)
-        x32 = bpf.X32_BIT | NUMBERS["read"]
-        assert interpret(program, x32) != bpf.ALLOW
+        for number in (0x40000000 | NUMBERS["read"], seccomp.UNKNOWN_FROM, 1 << 31):
+            assert interpret(program, number) == bpf.errno_action(errno.ENOSYS)

@@ -59,17 +59,20 @@ def run(command: list[str], cuda: int = 13) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.toolkit
 @pytest.mark.parametrize(("cuda", "cudart"), RUNTIMES)
 @pytest.mark.parametrize("source", DEMOS, ids=lambda path: path.stem)
 def test_demo_program_on_every_runtime(source: Path, cuda: int, cudart: str, out: Path) -> None:
     run([str(build(source, out, cuda, cudart))], cuda)
 
 
+@pytest.mark.toolkit
 @pytest.mark.parametrize("source", PROGRAMS, ids=lambda path: path.stem)
 def test_program(source: Path, out: Path) -> None:
     run([str(build(source, out))])
 
 
+@pytest.mark.toolkit
 @pytest.mark.parametrize("name", ["errors", "graph", "symbols"])
 def test_program_on_older_runtimes(name: str, out: Path) -> None:
     source = ROOT / "tests" / "programs" / f"{name}.cu"
@@ -77,6 +80,7 @@ def test_program_on_older_runtimes(name: str, out: Path) -> None:
         run([str(build(source, out, cuda, cudart))], cuda)
 
 
+@pytest.mark.toolkit
 @pytest.mark.parametrize("name", ["threads", "streams", "hostfunc"])
 def test_per_thread_default_stream(name: str, out: Path) -> None:
     run([str(build(ROOT / "tests" / "programs" / f"{name}.cu", out, flags=PER_THREAD))])
@@ -87,6 +91,7 @@ def test_driver_program(source: Path, out: Path) -> None:
     run([str(build(source, out))])
 
 
+@pytest.mark.toolkit
 def test_kernels_compiled_at_run_time(out: Path) -> None:
     if not toolkit.is_installed("nvrtc"):
         pytest.skip("not installed: python -m demo.toolkit install nvrtc")

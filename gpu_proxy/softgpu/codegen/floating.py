@@ -6,6 +6,7 @@ from __future__ import annotations
 from gpu_proxy.softgpu.codegen.emitter import Value, bits_of, const, float_const
 from gpu_proxy.softgpu.codegen.lowering import Lowering
 from gpu_proxy.softgpu.codegen.registry import Mods, instruction
+from gpu_proxy.softgpu.errors import UnsupportedError
 from gpu_proxy.softgpu.ptx.ast import Instr
 
 # Rounding modes as the MXCSR encodes them; the runtime's rounded operations take these numbers.
@@ -153,6 +154,8 @@ def transcendental(fn: Lowering, i: Instr, mods: Mods) -> None:
     names = {"ex2": "exp2f", "lg2": "log2f", "sin": "sinf", "cos": "cosf", "tanh": "tanhf"}
     from gpu_proxy.softgpu.codegen import half
 
+    if ptx == "f64" or (ptx != "f32" and i.op not in ("ex2", "tanh")):
+        raise UnsupportedError("")
     if ptx != "f32":
         half.unary_by_float(fn, i, ptx, names[i.op])
         return

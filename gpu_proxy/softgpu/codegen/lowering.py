@@ -54,10 +54,10 @@ class Lowering:
 
     def _lower_instruction(self, instr: Instr) -> None:
         handler = HANDLERS.get(instr.op)
+        mods = Mods(instr)
         try:
             if handler is None:
                 raise UnsupportedError("", instr.line)
-            mods = Mods(instr)
             if instr.guard is None or instr.op == "bra":
                 handler(self, instr, mods)
             else:
@@ -65,9 +65,13 @@ class Lowering:
             mods.done()
         except UnsupportedError as error:
             raise self._unsupported(instr, error) from error
-        except PtxError:
-            raise
-        except (ValueError, IndexError, KeyError, AttributeError, TypeError) as error:
+        except PtxError as error:
+            if mods.left:
+                raise self._unsupported(instr, UnsupportedError("")) from error
+            raise error if error.line else PtxError(f"{error} ('{instr.name}')", instr.line) from error
+        except (ValueError, IndexError, KeyError, AttributeError, TypeError, AssertionError) as error:
+            if mods.left:
+                raise self._unsupported(instr, UnsupportedError("")) from error
             raise PtxError(f"malformed '{instr.name}' in {self.where()}", instr.line) from error
 
     def _unsupported(self, instr: Instr, error: UnsupportedError) -> UnsupportedError:
@@ -123,8 +127,8 @@ class Lowering:
     def _read_register(self, reg: Reg, wanted: str) -> Value:
         slot, storage = self._slot(reg.name)
         value = self.emitter.op(storage, f"load {storage}, ptr {slot}")
-        if bits_of(storage) < bits_of(wanted):
-            raise PtxError(f"register {reg.name} is too narrow")
+        if bits_of(storage) < bits_of(wanted) or (wanted == "i1") != (storage == "i1"):
+            raise PtxError(f"register {reg.name} has another type")
         return self.as_type(value, wanted)
 
     def as_type(self, value: Value, wanted: str) -> Value:

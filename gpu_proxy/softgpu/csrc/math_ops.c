@@ -82,12 +82,12 @@ double sg_op_u64_to_f64(uint64_t a, uint32_t mode)
 
 float sg_op_u64_to_f32(uint64_t a, uint32_t mode)
 {
-    /* Bits below the 54 that a double holds only matter as "some": or them into the lowest. */
-    uint64_t sticky = a >> 10 | ((a & 0x3FF) != 0);
+    /* Bits below the 53 that a double holds only matter as "some": or them into the lowest. */
+    uint64_t sticky = a >> 11 | ((a & 0x7FF) != 0);
 
     if (a >> 53 == 0)
         return sg_op_f64_to_f32((double)a, mode);
-    return sg_op_f64_to_f32((double)(int64_t)sticky * 1024.0, mode);
+    return sg_op_f64_to_f32((double)(int64_t)sticky * 2048.0, mode);
 }
 
 #define FUSED(name, type, function)                     \

@@ -25,6 +25,7 @@ class BodyParser:
         self.scopes: list[dict[str, str]] = []
         self.labels: list[dict[str, str]] = []
         self.unique = 0
+        self.in_call = False
         # A branch may name a label that comes later, so labels are resolved when their scope closes.
         self.pending: list[list[int]] = []
 
@@ -149,6 +150,7 @@ class BodyParser:
             guard = Guard(self._register(tokens.word()), negated)
         op, *mods = tokens.word().split(".")
         args: list[Operand] = []
+        self.in_call = op == "call"
         while not tokens.accept(";"):
             args.append(self._operand())
             if tokens.value == "|":
@@ -182,6 +184,8 @@ class BodyParser:
             return self._address()
         if tokens.accept("{"):
             return Vec(self._list("}"))
+        if tokens.value == "(" and not self.in_call:
+            return parse_constant(tokens)
         if tokens.accept("("):
             return Group(self._list(")"))
         return self._named()
@@ -220,6 +224,8 @@ class BodyParser:
         offset = self._offset()
         if isinstance(base, Sym):
             base, offset = Sym(base.name), base.offset + offset
-        if not self.tokens.accept("]"):
-            raise PtxError(f"unexpected {self.tokens.value!r} in an address", self.tokens.line)
+        if self.tokens.accept(","):
+            # Coordinates of a texture and the like: no instruction that we know takes them.
+            return Group((base, *self._list("]")))
+        self.tokens.expect("]")
         return Addr(base, offset)

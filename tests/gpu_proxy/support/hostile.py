@@ -52,7 +52,8 @@ ATTEMPTS: dict[str, Callable[[], str]] = {
     "setuid": lambda: _call(lambda: os.setresuid(0, 0, 0)),
     "mount": lambda: _call(_libc("mount", b"none", b"/tmp", b"tmpfs", 0, None)),
     "read-parent-memory": lambda: _call(_libc("process_vm_readv", os.getppid(), None, 0, None, 0)),
-    "unknown-call": lambda: _call(_libc("syscall", 1000)),
+    "unlisted-call": lambda: _call(_libc("syscall", 320, -1, -1, 0, None, 0)),  # kexec_file_load
+    "future-call": lambda: _call(_libc("syscall", 1000)),
     "thread": lambda: _call(_thread),
     "executable-memory": lambda: _call(_executable),
 }

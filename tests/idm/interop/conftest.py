@@ -15,7 +15,17 @@ from idm.gen import proc_table
 
 ROOT = Path(__file__).parents[3]
 INTEROP = ROOT / "idm/csrc/interop"
-FLAGS = "-std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -Wconversion -Wshadow -Wvla -fPIC".split()
+FLAGS = [
+    "-std=c11",
+    "-D_GNU_SOURCE",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+    "-Wconversion",
+    "-Wshadow",
+    "-Wvla",
+    "-fPIC",
+]
 
 
 def _build(folder: Path) -> Path:
@@ -52,4 +62,4 @@ def interop(library: ctypes.CDLL) -> Iterator[ctypes.CDLL]:
     ctypes.memset((ctypes.c_char * 4096).in_dll(library, "fake_log"), 0, 4096)
     ctypes.memset((ctypes.c_uint * 2).in_dll(library, "fake_destroyed"), 0, 8)
     ctypes.c_uint.in_dll(library, "fake_visits").value = 0
-    yield library
+    return library

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """MD2 and HMAC in Python, written from the RFCs and not from our C code.
 
-The substitution table is derived from the digits of pi, as the RFC says, so that a wrong byte in the C
-table shows.
+The substitution table is derived from the digits of pi, as the RFC says, so that a wrong byte in
+the C table shows.
 """
 
 from __future__ import annotations

@@ -45,7 +45,8 @@ def request(library: ctypes.CDLL, identifier: bytes) -> tuple[int, int | None]:
 def slots(library: ctypes.CDLL, name: str, count: int) -> ctypes.Array[ctypes.c_void_p]:
     """The table of a name."""
     result, address = request(library, uuid.UUID(name).bytes)
-    assert result == 0 and address
+    assert result == 0
+    assert address
     return (ctypes.c_void_p * count).from_address(address)
 
 
@@ -72,7 +73,8 @@ def test_size_word_and_unused_slots(interop: ctypes.CDLL, name: str) -> None:
 
 def test_storage_table_ends_with_null(interop: ctypes.CDLL) -> None:
     table = slots(interop, STORAGE, 4)
-    assert all(table[:3]) and table[3] is None
+    assert all(table[:3])
+    assert table[3] is None
 
 
 def test_skipping_initialisation_is_not_offered(interop: ctypes.CDLL) -> None:
@@ -116,7 +118,8 @@ def test_hook_buffers_are_zero(interop: ctypes.CDLL, slot: int, words: int) -> N
     buffer, size = ctypes.c_void_p(), ctypes.c_size_t()
     call = function(interop, HOOKS, slot, ctypes.c_void_p, ctypes.c_void_p)
     call(ctypes.addressof(buffer), ctypes.addressof(size))
-    assert size.value == words and buffer.value
+    assert size.value == words
+    assert buffer.value
     assert not any((ctypes.c_uint64 * words).from_address(buffer.value))
 
 
@@ -127,16 +130,21 @@ def test_context_slots(interop: ctypes.CDLL) -> None:
     assert function(interop, THREAD, 2, pointer)(ctypes.addressof(out)) == 0
     assert out.value == 0x4440
     number = function(interop, CONTEXT, 4, pointer, pointer)
-    assert number(0x9990, ctypes.addressof(out)) == 0 and out.value == 0x9991
-    assert number(None, ctypes.addressof(out)) == 0 and out.value == 0x4441
+    assert number(0x9990, ctypes.addressof(out)) == 0
+    assert out.value == 0x9991
+    assert number(None, ctypes.addressof(out)) == 0
+    assert out.value == 0x4441
     green = function(interop, CONTEXT, 51, ctypes.c_uint, pointer, pointer)
-    assert green(0, None, ctypes.addressof(out)) == 0 and out.value == 0
+    assert green(0, None, ctypes.addressof(out)) == 0
+    assert out.value == 0
     out.value = 7
     zero = function(interop, CONTEXT, 39, pointer, pointer, pointer)
-    assert zero(None, None, ctypes.addressof(out)) == 0 and out.value == 0
+    assert zero(None, None, ctypes.addressof(out)) == 0
+    assert out.value == 0
     out.value = 7
     checks = function(interop, CHECKS, 2, pointer, pointer, pointer)
-    assert checks(None, ctypes.addressof(out), None) == 0 and out.value == 0
+    assert checks(None, ctypes.addressof(out), None) == 0
+    assert out.value == 0
     assert function(interop, CHECKS, 3)() == 0
 
 

@@ -9,7 +9,8 @@ import struct
 import threading
 
 import pytest
-from reference import hmac_md2
+
+from tests.idm.interop.reference import hmac_md2
 
 KEY = bytes.fromhex("146addae53a9a752aa0841360bf55a9f")
 CONSTANTS = {
@@ -24,7 +25,8 @@ def check(library: ctypes.CDLL, version: int) -> tuple[int, int]:
     table = (ctypes.c_void_p * 3).in_dll(library, "interop_integrity_table")
     prototype = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_uint32, ctypes.c_uint64, ctypes.c_void_p)
     out = (ctypes.c_uint64 * 2)()
-    assert table[1] and prototype(table[1])(version, SECONDS, ctypes.byref(out)) == 0
+    assert table[1]
+    assert prototype(table[1])(version, SECONDS, ctypes.byref(out)) == 0
     return out[0], out[1]
 
 

@@ -8,7 +8,8 @@ import ctypes
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from reference import hmac_md2, md2
+
+from tests.idm.interop.reference import hmac_md2, md2
 
 VECTORS = {
     b"": "8350e5a3e24c153df2275c9f80692773",

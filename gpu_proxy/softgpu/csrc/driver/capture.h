@@ -8,7 +8,24 @@
 
 #include "stream.h"
 
+struct graph;
+
 enum { CAPTURE_STREAMS_MAX = 4096 };
+
+struct capture {
+    struct capture *next;      /* of all that are active */
+    unsigned references;       /* streams and events that point here; under graph_lock */
+    struct graph *graph;       /* counted */
+    int is_own_graph;          /* made by the capture, not given to it */
+    CUstreamCaptureMode mode;
+    CUstreamCaptureStatus status;
+    int ended;
+    uint64_t id;
+    const struct thread *owner;
+    struct stream *origin;     /* counted */
+    struct stream **streams;   /* all that take part, the first one included; counted */
+    size_t stream_count, stream_room;
+};
 
 /* Calls that must not happen during a capture, as the thread's mode has it: they fail and spoil the capture. */
 CUresult capture_forbid_unsafe(void);
@@ -22,16 +39,29 @@ CUresult capture_forbid_stream(struct stream *stream);
 /* Work for the legacy stream would make capturing blocking streams wait. */
 CUresult capture_forbid_legacy(struct stream *stream);
 
+/* Each of these adds a node; capture_work takes over the work's references. */
 CUresult capture_work(struct stream *stream, struct work *work, CUgraphNodeType type);
 CUresult capture_values(struct stream *stream, const CUstreamBatchMemOpParams *values, unsigned count);
-CUresult capture_child(struct stream *stream, CUgraph graph);
+CUresult capture_child(struct stream *stream, const struct graph *graph);
 CUresult capture_alloc(struct stream *stream, struct context *context, size_t bytes, CUdeviceptr *address);
 CUresult capture_free(struct stream *stream, CUdeviceptr address);
 CUresult capture_record(struct stream *stream, struct event *event, unsigned flags);
 CUresult capture_wait(struct stream *stream, struct event *event, unsigned flags);
+
+/* Whether the event's latest record is part of a capture that goes on. */
+int capture_has_event(struct event *event);
 void capture_forget_event(struct event *event);
 
-/* Drop a stream that is destroyed from its capture, which is spoilt by that. */
+/* A stream that is destroyed spoils the capture that it is part of. */
 void capture_stream_ends(struct stream *stream);
+
+/* capture.c, for capture_api.c; all with graph_lock held. */
+CUresult capture_begin(struct stream *stream, struct graph *graph, struct graph_node *const *before, size_t count,
+                       CUstreamCaptureMode mode);
+CUresult capture_end(struct stream *stream, struct graph **graph);
+CUresult capture_join(struct capture *capture, struct stream *stream);
+void capture_spoil(struct capture *capture);
+void capture_put(struct capture *capture);
+CUresult capture_set_dependencies(struct stream *stream, struct graph_node *const *nodes, size_t count);
 
 #endif

@@ -99,6 +99,7 @@ CUresult event_set_point(struct event *event, uint64_t generation, struct stream
 
 static CUresult record(struct event *event, struct stream *stream)
 {
+    capture_forget_event(event); /* an earlier record inside a capture no longer counts */
     uint64_t sequence = 0, generation = begin_record(event);
     struct work work = {.kind = WORK_RECORD, .record = {event, generation}};
     object_hold(&event->object);
@@ -137,7 +138,7 @@ static CUresult look_up(CUevent hEvent, struct event **event, struct stream **st
     *event = object_get(HANDLE(hEvent), KIND_EVENT);
     if (!*event)
         return CUDA_ERROR_INVALID_HANDLE;
-    if ((*event)->capture) {
+    if (capture_has_event(*event)) {
         object_put(&(*event)->object);
         return CUDA_ERROR_CAPTURED_EVENT;
     }

@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-pthread_mutex_t graph_lock = PTHREAD_MUTEX_INITIALIZER;
+/* Recursive: dropping a node may free its event, and that leaves its capture. */
+pthread_mutex_t graph_lock = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
 
 int graph_guard_enter(void)
 {

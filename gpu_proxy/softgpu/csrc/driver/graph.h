@@ -132,6 +132,7 @@ void node_release_contents(struct graph_node *node);
 /* node_get.c */
 CUresult node_get_kernel(struct graph_node *node, CUDA_KERNEL_NODE_PARAMS *params);
 CUDA_MEMSET_NODE_PARAMS node_get_memset(const struct graph_node *node);
+CUDA_MEMCPY3D node_describe_copy(const struct work_copy *copy);
 
 /* graph_exec.c */
 CUresult exec_refresh(struct graph_exec *exec); /* a new plan after a change */

@@ -17,7 +17,6 @@ struct graph_memory {
 };
 
 static struct graph_memory *all;
-static struct device *accounted; /* device of the attributes below: one list serves all */
 
 CUresult graph_memory_take(struct context *context, size_t bytes, struct graph_memory **out, CUdeviceptr *address)
 {
@@ -33,7 +32,6 @@ CUresult graph_memory_take(struct context *context, size_t bytes, struct graph_m
     }
     *memory = (struct graph_memory){.next = all, .references = 1, .address = at, .id = found.id};
     all = memory;
-    accounted = context->device;
     *out = memory;
     *address = at;
     return CUDA_SUCCESS;
@@ -99,12 +97,12 @@ CUresult graph_memory_free(CUdeviceptr address)
     return CUDA_SUCCESS;
 }
 
-static uint64_t bytes_of_all(void)
+static uint64_t bytes_on(const struct device *device)
 {
     uint64_t bytes = 0;
     struct allocation found;
     for (const struct graph_memory *memory = all; memory; memory = memory->next)
-        if (memory_find(memory->address, &found))
+        if (memory_find(memory->address, &found) && found.device == device)
             bytes += found.charged;
     return bytes;
 }
@@ -117,7 +115,7 @@ CUresult cuDeviceGetGraphMemAttribute(CUdevice dev, CUgraphMem_attribute attribu
         return CUDA_ERROR_INVALID_DEVICE;
     NEED(value && (unsigned)attribute <= CU_GRAPH_MEM_ATTR_RESERVED_MEM_HIGH);
     GRAPH_GUARD;
-    *(cuuint64_t *)value = device == accounted ? bytes_of_all() : 0;
+    *(cuuint64_t *)value = bytes_on(device);
     return CUDA_SUCCESS;
 }
 

@@ -2,9 +2,9 @@
  *
  * The calls that allocate and free device memory.
  */
-#include "memory.h"
-
 #include "capture.h"
+#include "graph.h"
+#include "memory.h"
 
 #define PITCH_ALIGN 512
 #define CUDA_PITCH_ELEMENT(bytes) ((bytes) == 4 || (bytes) == 8 || (bytes) == 16)
@@ -46,8 +46,10 @@ CUresult cuMemFree_v2(CUdeviceptr dptr)
         return host_free_any(dptr, MEMORY_MANAGED);
     NEED(found.kind == MEMORY_DEVICE || found.kind == MEMORY_POOL || found.kind == MEMORY_GRAPH);
     /* Mark it first, so that of two threads that free the same pointer one fails. */
-    NEED(memory_mark_freeing(dptr));
+    NEED(found.kind == MEMORY_GRAPH || memory_mark_freeing(dptr));
     TRY(context_wait_idle(context)); /* queued work may still use it */
+    if (found.kind == MEMORY_GRAPH)
+        return graph_memory_free(dptr);
     if (found.context && found.context != context)
         TRY(memory_wait_owner(&found));
     return memory_release(dptr, found.id);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "capture.h"
+#include "graph.h"
 #include "memory.h"
 #include "stream.h"
 
@@ -145,6 +146,10 @@ CUresult cuMemFreeAsync(CUdeviceptr dptr, CUstream handle)
     CUresult result = stream_resolve(context, handle, &stream);
     if (!result && stream->capture) {
         result = capture_free(stream, dptr);
+    } else if (!result && found.kind == MEMORY_GRAPH) {
+        result = context_wait_idle(context);
+        if (!result)
+            result = graph_memory_free(dptr);
     } else if (!result) {
         struct work work = {.kind = WORK_FREE, .free = {dptr, found.id}};
         result = memory_mark_freeing(dptr) ? stream_submit(stream, &work, SUBMIT_INLINE, &sequence)

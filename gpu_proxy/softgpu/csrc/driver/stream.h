@@ -76,7 +76,7 @@ struct stream {
     struct stream *ready_next;
     struct waiter parked;       /* in the list of the stream that this one waits for */
 
-    /* Under the capture lock: */
+    /* Under the graph lock: */
     struct capture *_Atomic capture;
     struct graph_node **capture_dependencies;
     size_t capture_dependency_count;
@@ -126,7 +126,7 @@ struct event {
     uint64_t time_ns;
     struct stream *stream; /* counted; NULL before the first record */
     uint64_t sequence;
-    struct capture *capture; /* recorded in this capture, counted */
+    struct capture *_Atomic capture; /* recorded in this capture, counted; under the graph lock */
     struct graph_node **nodes;
     size_t node_count;
 };

@@ -164,7 +164,7 @@ CUresult cuStreamWaitEvent(CUstream hStream, CUevent hEvent, unsigned int flags)
     if (!event)
         return CUDA_ERROR_INVALID_HANDLE;
     CUresult result = CUDA_SUCCESS;
-    if (stream->capture || event->capture) {
+    if (stream->capture || capture_has_event(event)) {
         result = capture_wait(stream, event, flags);
     } else {
         event_point(event, &on, &sequence);
