@@ -146,7 +146,7 @@ class Session:
             code = handshake.REFUSED_INTERNAL
             if reason.startswith("worker: window"):
                 code = handshake.REFUSED_WINDOW
-            if reason == "worker-exited":
+            if reason in ("worker-exited", "worker-closed-channel"):
                 reason = "the worker ended before it was ready; see the log of gpu-proxy"
             raise Refused(code, reason)
         if not self._ready.done():

@@ -18,6 +18,7 @@ from gpu_proxy.pace import Pace
 MESSAGES_PER_WINDOW = 2000  # a worker that says more has to wait for the next window
 WINDOW_SECONDS = 0.1
 LOGS_PER_SECOND = 20
+EXIT_SECONDS = 0.5
 MEMORIES_MAX = 1024  # pinned allocations of one session
 MEMORY_BYTES_MIN = 1
 
@@ -49,7 +50,7 @@ class WorkerPeer:
         self._loop = asyncio.get_running_loop()
         self._message_pace = Pace(MESSAGES_PER_WINDOW, WINDOW_SECONDS)
         self._log_pace = Pace(LOGS_PER_SECOND, 1.0)
-        self._resume: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self.logs_dropped = 0
         self.closed = False
         self._loop.add_reader(channel.fileno(), self._readable)
@@ -60,8 +61,8 @@ class WorkerPeer:
             return
         self.closed = True
         self._loop.remove_reader(self._channel.fileno())
-        if self._resume:
-            self._resume.cancel()
+        if self._timer:
+            self._timer.cancel()
         for task in self._making:
             task.cancel()
         self._channel.close()
@@ -78,7 +79,8 @@ class WorkerPeer:
             payload = b""
         if not payload:
             self._loop.remove_reader(self._channel.fileno())
-            self._on_end("worker-exited")
+            # A worker that dies closes this first; its exit tells more, so that is waited for.
+            self._timer = self._loop.call_later(EXIT_SECONDS, self._on_end, "worker-closed-channel")
             return
         self._pace()
         try:
@@ -90,7 +92,7 @@ class WorkerPeer:
         """Read no more until the window is over when a worker floods the channel."""
         if not self._message_pace.within():
             self._loop.remove_reader(self._channel.fileno())
-            self._resume = self._loop.call_later(WINDOW_SECONDS, self._listen_again)
+            self._timer = self._loop.call_later(WINDOW_SECONDS, self._listen_again)
 
     def _listen_again(self) -> None:
         if not self.closed:

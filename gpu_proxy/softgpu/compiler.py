@@ -55,9 +55,20 @@ def answer(image: bytes) -> tuple[int, bytes]:
         return error.status, str(error).encode()
     except MemoryError:
         return STATUS_OUT_OF_MEMORY, b"compiling needs more memory than allowed"
-    except (RuntimeError, ValueError, KeyError, IndexError, TypeError, AttributeError, AssertionError) as error:
+    except (
+        RuntimeError,
+        ValueError,
+        KeyError,
+        IndexError,
+        TypeError,
+        AttributeError,
+        AssertionError,
+    ) as error:
         # Our own checks should have caught it, LLVM's verifier did: still only this image's error.
-        return STATUS_INVALID_PTX, f"internal compiler error: {type(error).__name__}: {error}".encode()[:4096]
+        return (
+            STATUS_INVALID_PTX,
+            f"internal compiler error: {type(error).__name__}: {error}".encode()[:4096],
+        )
 
 
 def serve(connection: socket.socket, cache: Cache) -> None:

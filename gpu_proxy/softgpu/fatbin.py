@@ -42,7 +42,9 @@ class Entry:
 def find_ptx(image: bytes, capability: int = CAPABILITY) -> str:
     """The PTX text of any kind of image."""
     if image.startswith(ELF_MAGIC):
-        raise NoBinaryError(f"the image is a cubin only ({_elf_arch(image)}): the software GPU runs PTX")
+        raise NoBinaryError(
+            f"the image is a cubin only ({_elf_arch(image)}): the software GPU runs PTX"
+        )
     if len(image) >= 4 and struct.unpack_from("<I", image)[0] == FATBIN_MAGIC:
         return _decode(_choose(list(entries(image)), capability))
     if b".version" in image[:4096] or b".target" in image[:65536]:
@@ -68,7 +70,9 @@ def entries(image: bytes) -> Iterator[Entry]:
 
 def _entries_between(image: bytes, at: int, end: int) -> Iterator[Entry]:
     while at + _ENTRY.size <= end:
-        kind, _, header_bytes, payload_bytes, stored, _, _, _, arch, _, _, flags, _, plain = _ENTRY.unpack_from(image, at)
+        kind, _, header_bytes, payload_bytes, stored, _, _, _, arch, _, _, flags, _, plain = (
+            _ENTRY.unpack_from(image, at)
+        )
         start = at + header_bytes
         if header_bytes < _ENTRY.size or start + payload_bytes > end:
             raise ImageError("fatbin entry with sizes beyond the image")
@@ -86,7 +90,9 @@ def _choose(found: list[Entry], capability: int) -> Entry:
     if not ptx:
         archs = sorted({entry.arch for entry in found if entry.kind == _KIND_ELF})
         names = ", ".join(f"sm_{arch}" for arch in archs) or "nothing"
-        raise NoBinaryError(f"the fatbin holds no PTX, only machine code for {names}: the software GPU runs PTX")
+        raise NoBinaryError(
+            f"the fatbin holds no PTX, only machine code for {names}: the software GPU runs PTX"
+        )
     fitting = [entry for entry in ptx if entry.arch <= capability]
     if fitting:
         return max(fitting, key=lambda entry: entry.arch)
@@ -100,7 +106,9 @@ def _decode(entry: Entry) -> str:
         raise LimitError(f"PTX of {entry.plain_bytes} bytes")
     try:
         if entry.flags & _FLAG_ZSTD:
-            plain = zstandard.ZstdDecompressor().decompress(entry.payload, max_output_size=entry.plain_bytes)
+            plain = zstandard.ZstdDecompressor().decompress(
+                entry.payload, max_output_size=entry.plain_bytes
+            )
         else:
             plain = lz4.block.decompress(entry.payload, uncompressed_size=entry.plain_bytes)
     except (zstandard.ZstdError, lz4.block.LZ4BlockError, ValueError) as error:

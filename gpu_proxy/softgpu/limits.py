@@ -24,9 +24,12 @@ Job = Callable[[], tuple[int, bytes]]
 
 
 def run_limited(
-    job: Job, *, cpu_seconds: int = CPU_SECONDS, wall_seconds: float = WALL_SECONDS,
+    job: Job,
+    *,
+    cpu_seconds: int = CPU_SECONDS,
+    wall_seconds: float = WALL_SECONDS,
     address_space_bytes: int = ADDRESS_SPACE_BYTES,
-) -> tuple[int, bytes]:  # fmt: skip
+) -> tuple[int, bytes]:
     """The job's status and bytes; LimitError if the child did not live to tell them."""
     reader, writer = os.pipe()
     child = os.fork()
@@ -41,7 +44,9 @@ def run_limited(
         os.close(reader)
         _, wait_status = os.waitpid(child, 0)
     if timed_out:
-        raise LimitError(f"compiling took longer than {wall_seconds} seconds", STATUS_OPERATING_SYSTEM)
+        raise LimitError(
+            f"compiling took longer than {wall_seconds} seconds", STATUS_OPERATING_SYSTEM
+        )
     if len(data) < _HEADER.size or len(data) != _HEADER.size + _HEADER.unpack_from(data)[1]:
         raise _death(wait_status)
     return int(_HEADER.unpack_from(data)[0]), data[_HEADER.size :]

@@ -37,6 +37,7 @@ def start(runtime_dir: Path) -> Iterator[Callable[..., Daemon]]:
     yield begin
     for one in started:
         one.stop()
+        one.check_log()
 
 
 @pytest.fixture(scope="module")
@@ -47,4 +48,5 @@ def shared_daemon() -> Iterator[Daemon]:
     one = Daemon(base / "run", "--zone=default", "--zone=other:device_memory=1MiB")
     yield one.wait_ready()
     assert one.stop() == 0
+    one.check_log()
     shutil.rmtree(base)

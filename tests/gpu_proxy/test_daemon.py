@@ -98,7 +98,7 @@ def test_dead_zygote_is_replaced(start: Start) -> None:
     os.kill(zygote, signal.SIGKILL)
     session.wait_for_end()
     session.close()
-    assert gone(worker)
+    until(lambda: gone(worker))
     until(lambda: len([x for x in daemon.lines() if x["event"] == "zygote-ready"]) == 2)
     session = FrontEnd(daemon.socket())
     assert session.ask("usage")

@@ -11,16 +11,28 @@ from gpu_proxy.softgpu.codegen.registry import Mods, instruction
 from gpu_proxy.softgpu.errors import UnsupportedError
 from gpu_proxy.softgpu.ptx.ast import Instr, Sink
 
-_PLAIN = {"add": "add", "and": "and", "or": "or", "xor": "xor", "exch": "xchg",
-          "inc": "uinc_wrap", "dec": "udec_wrap"}  # fmt: skip
+_PLAIN = {
+    "add": "add",
+    "and": "and",
+    "or": "or",
+    "xor": "xor",
+    "exch": "xchg",
+    "inc": "uinc_wrap",
+    "dec": "udec_wrap",
+}
 
 
 @instruction("atom", "red")
 def atomic(fn: Lowering, i: Instr, mods: Mods) -> None:
     """atom.op d, [a], b and red.op [a], b"""
     ignore_hints(mods)
-    order = {None: "monotonic", "relaxed": "monotonic", "acq_rel": "acq_rel", "acquire": "acquire",
-             "release": "release"}[mods.choice("relaxed", "acq_rel", "acquire", "release")]  # fmt: skip
+    order = {
+        None: "monotonic",
+        "relaxed": "monotonic",
+        "acq_rel": "acq_rel",
+        "acquire": "acquire",
+        "release": "release",
+    }[mods.choice("relaxed", "acq_rel", "acquire", "release")]
     space = mods.choice("global", "shared", "shared::cta") or "generic"
     op = mods.one_of("add", "min", "max", "inc", "dec", "and", "or", "xor", "exch", "cas")
     mods.flag("noftz")
@@ -37,7 +49,9 @@ def atomic(fn: Lowering, i: Instr, mods: Mods) -> None:
     elif is_half or private:
         old = _by_formula(fn, where, op, ptx, value, private)
     else:
-        old = fn.emitter.op(value.type, f"atomicrmw {_llvm_op(op, ptx)} ptr {where}, {value} {order}")
+        old = fn.emitter.op(
+            value.type, f"atomicrmw {_llvm_op(op, ptx)} ptr {where}, {value} {order}"
+        )
     fn.write(args[0], old, types.is_signed(ptx))
 
 
@@ -49,7 +63,9 @@ def _llvm_op(op: str, ptx: str) -> str:
     return "fadd" if op == "add" and types.is_float(ptx) else _PLAIN[op]
 
 
-def _compare_and_swap(fn: Lowering, where: str, expected: Value, new: Value, order: str, private: bool) -> Value:
+def _compare_and_swap(
+    fn: Lowering, where: str, expected: Value, new: Value, order: str, private: bool
+) -> Value:
     e = fn.emitter
     if private:
         old = e.op(new.type, f"load {new.type}, ptr {where}")
@@ -68,7 +84,9 @@ def _by_formula(fn: Lowering, where: str, op: str, ptx: str, value: Value, priva
         e.line(f"store {_new_value(fn, op, ptx, old, value)}, ptr {where}")
         return old
     slot = e.alloca(kind)
-    e.line(f"store {e.op(kind, f'load atomic {kind}, ptr {where} monotonic, align {bits_of(kind) // 8}')}, ptr {slot}")
+    e.line(
+        f"store {e.op(kind, f'load atomic {kind}, ptr {where} monotonic, align {bits_of(kind) // 8}')}, ptr {slot}"
+    )
     again, done = e.label("again"), e.label("done")
     e.block(again)
     old = e.op(kind, f"load {kind}, ptr {slot}")
@@ -97,9 +115,13 @@ def _new_value(fn: Lowering, op: str, ptx: str, old: Value, value: Value) -> Val
         return value
     if op in ("min", "max"):
         _llvm_op(op, ptx)
-        return e.intrinsic(f"llvm.{'s' if types.is_signed(ptx) else 'u'}{op}.{old.type}", old.type, old, value)
+        return e.intrinsic(
+            f"llvm.{'s' if types.is_signed(ptx) else 'u'}{op}.{old.type}", old.type, old, value
+        )
     if op == "inc":
-        return e.select(e.icmp("uge", old, value), const(old.type, 0), e.binary_const("add", old, 1))
+        return e.select(
+            e.icmp("uge", old, value), const(old.type, 0), e.binary_const("add", old, 1)
+        )
     wraps = e.binary("or", e.icmp("eq", old, const(old.type, 0)), e.icmp("ugt", old, value))
     return e.select(wraps, value, e.binary_const("sub", old, 1))
 
@@ -109,7 +131,9 @@ def _add_halves(fn: Lowering, ptx: str, old: Value, value: Value) -> Value:
     kind = ptx.removesuffix("x2")
 
     def add(a: Value, b: Value) -> Value:
-        return half.narrow(fn, e.binary("fadd", half.widen(fn, a, kind), half.widen(fn, b, kind)), kind)
+        return half.narrow(
+            fn, e.binary("fadd", half.widen(fn, a, kind), half.widen(fn, b, kind)), kind
+        )
 
     if not ptx.endswith("x2"):
         return add(old, value)
@@ -123,5 +147,13 @@ def fence(fn: Lowering, i: Instr, mods: Mods) -> None:
     """A full fence serves every kind, proxy fences too, since there is one kind of memory."""
     mods.ignore("cta", "gl", "sys", "gpu", "cluster", "sc", "acq_rel", "acquire", "release")
     if mods.flag("proxy"):
-        mods.ignore("alias", "async", "async::generic", "async.global", "global", "shared::cta", "tensormap::generic")
+        mods.ignore(
+            "alias",
+            "async",
+            "async::generic",
+            "async.global",
+            "global",
+            "shared::cta",
+            "tensormap::generic",
+        )
     fn.emitter.line("fence seq_cst")

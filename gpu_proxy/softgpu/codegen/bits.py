@@ -60,7 +60,9 @@ def lookup3(fn: Lowering, table: int, a: Value, b: Value, c: Value) -> Value:
     for row in range(8):
         if table >> row & 1:
             picked = [pair[row >> (2 - n) & 1] for n, pair in enumerate(inputs)]
-            result = e.binary("or", result, e.binary("and", e.binary("and", picked[0], picked[1]), picked[2]))
+            result = e.binary(
+                "or", result, e.binary("and", e.binary("and", picked[0], picked[1]), picked[2])
+            )
     return e.binary("xor", result, const(a.type, -1)) if invert else result
 
 
@@ -111,7 +113,9 @@ def count(fn: Lowering, i: Instr, mods: Mods) -> None:
     elif i.op == "popc":
         fn.write(i.args[0], e.resize(e.intrinsic(f"llvm.ctpop.{a.type}", a.type, a), 32))
     else:
-        fn.write(i.args[0], e.resize(e.intrinsic(f"llvm.ctlz.{a.type}", a.type, a, const("i1", 0)), 32))
+        fn.write(
+            i.args[0], e.resize(e.intrinsic(f"llvm.ctlz.{a.type}", a.type, a, const("i1", 0)), 32)
+        )
 
 
 @instruction("bfind")
@@ -193,8 +197,11 @@ def mask_extend(fn: Lowering, i: Instr, mods: Mods) -> None:
     length = e.resize(amount, 64)
     if i.op == "bmsk":
         start = e.resize(a, 64)
-        start = e.binary_const("and", start, 31) if wrap else e.intrinsic(
-            "llvm.umin.i64", "i64", start, const("i64", 32))  # fmt: skip
+        start = (
+            e.binary_const("and", start, 31)
+            if wrap
+            else e.intrinsic("llvm.umin.i64", "i64", start, const("i64", 32))
+        )
         ones = e.binary_const("sub", e.binary("shl", const("i64", 1), length), 1)
         fn.write(i.args[0], e.resize(e.binary("shl", ones, start), 32))
         return

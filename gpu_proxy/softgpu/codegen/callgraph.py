@@ -7,7 +7,9 @@ from collections.abc import Iterable
 
 from gpu_proxy.softgpu.ptx.ast import Function, Group, Imm, Instr, Masked, Module, Operand, Sym, Vec
 
-_SYNC = frozenset({"bar", "barrier", "shfl", "vote", "match", "redux", "activemask", "elect", "nanosleep"})
+_SYNC = frozenset(
+    {"bar", "barrier", "shfl", "vote", "match", "redux", "activemask", "elect", "nanosleep"}
+)
 _WARP_TENSOR = frozenset({"mma", "ldmatrix", "stmatrix", "movmatrix", "wmma"})
 RECURSION_BYTES = 64 * 1024
 
@@ -77,7 +79,9 @@ class CallGraph:
 
     def needs_fibers(self, kernel: str) -> bool:
         """Whether threads of the kernel wait for one another."""
-        return any(self._synchronises(self.module.functions[name]) for name in self.reachable(kernel))
+        return any(
+            self._synchronises(self.module.functions[name]) for name in self.reachable(kernel)
+        )
 
     def _synchronises(self, function: Function) -> bool:
         labels = _label_positions(function)
@@ -92,7 +96,9 @@ class CallGraph:
             if _observes(item):
                 observes.append(at)
         # A loop around a volatile or atomic access may wait for another thread of the block.
-        return any(start <= at <= end for start, end in _back_edges(function, labels) for at in observes)
+        return any(
+            start <= at <= end for start, end in _back_edges(function, labels) for at in observes
+        )
 
     def local_bytes(self, kernel: str, own: dict[str, int]) -> int:
         """The local window for one thread: the deepest path, and room for recursion where there is some."""
@@ -127,17 +133,23 @@ def _flat(instr: Instr) -> Iterable[Operand]:
 
 
 def _call_target(instr: Instr) -> Operand:
-    return instr.args[1] if isinstance(instr.args[0], Group) and len(instr.args) > 1 else instr.args[0]
+    return (
+        instr.args[1] if isinstance(instr.args[0], Group) and len(instr.args) > 1 else instr.args[0]
+    )
 
 
 def _observes(instr: Instr) -> bool:
     if instr.op in ("atom", "ld"):
-        return instr.op == "atom" or bool({"volatile", "relaxed", "acquire", "mmio"} & set(instr.mods))
+        return instr.op == "atom" or bool(
+            {"volatile", "relaxed", "acquire", "mmio"} & set(instr.mods)
+        )
     return False
 
 
 def _label_positions(function: Function) -> dict[str, int]:
-    return {item.name: at for at, item in enumerate(function.body or ()) if not isinstance(item, Instr)}
+    return {
+        item.name: at for at, item in enumerate(function.body or ()) if not isinstance(item, Instr)
+    }
 
 
 def _back_edges(function: Function, labels: dict[str, int]) -> list[tuple[int, int]]:
@@ -155,4 +167,8 @@ def spin_branches(function: Function) -> set[int]:
     labels = _label_positions(function)
     body = function.body or []
     observes = [at for at, item in enumerate(body) if isinstance(item, Instr) and _observes(item)]
-    return {end for start, end in _back_edges(function, labels) if any(start <= at <= end for at in observes)}
+    return {
+        end
+        for start, end in _back_edges(function, labels)
+        if any(start <= at <= end for at in observes)
+    }

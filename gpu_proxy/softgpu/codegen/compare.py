@@ -12,8 +12,22 @@ from gpu_proxy.softgpu.ptx.ast import Instr, Operand, Pair
 
 _INTEGER = ("eq", "ne", "lt", "le", "gt", "ge", "lo", "ls", "hi", "hs")
 _UNSIGNED = {"lo": "ult", "ls": "ule", "hi": "ugt", "hs": "uge"}
-_FLOAT = {"eq": "oeq", "ne": "one", "lt": "olt", "le": "ole", "gt": "ogt", "ge": "oge", "equ": "ueq", "neu": "une",
-          "ltu": "ult", "leu": "ule", "gtu": "ugt", "geu": "uge", "num": "ord", "nan": "uno"}  # fmt: skip
+_FLOAT = {
+    "eq": "oeq",
+    "ne": "one",
+    "lt": "olt",
+    "le": "ole",
+    "gt": "ogt",
+    "ge": "oge",
+    "equ": "ueq",
+    "neu": "une",
+    "ltu": "ult",
+    "leu": "ule",
+    "gtu": "ugt",
+    "geu": "uge",
+    "num": "ord",
+    "nan": "uno",
+}
 
 
 def _condition(mods: Mods) -> str:
@@ -66,7 +80,9 @@ def setp(fn: Lowering, i: Instr, mods: Mods) -> None:
     fn.write(target, positive)
 
 
-def _setp_packed(fn: Lowering, i: Instr, condition: str, op: str | None, kind: str, ftz: bool) -> None:
+def _setp_packed(
+    fn: Lowering, i: Instr, condition: str, op: str | None, kind: str, ftz: bool
+) -> None:
     target = i.args[0]
     results = [_combine(fn, i, op, r, 3) for r in _compare_packed(fn, i, condition, kind, ftz)]
     if not isinstance(target, Pair):
@@ -80,8 +96,12 @@ def _compare_packed(fn: Lowering, i: Instr, condition: str, kind: str, ftz: bool
     words = [fn.read(x, "b32") for x in i.args[1:3]]
     results = []
     for shift in (0, 16):
-        a, b = (half.flush(fn, e.resize(e.binary_const("lshr", w, shift), 16), kind, ftz) for w in words)
-        results.append(_compare(fn, condition, kind, half.widen(fn, a, kind), half.widen(fn, b, kind)))
+        a, b = (
+            half.flush(fn, e.resize(e.binary_const("lshr", w, shift), 16), kind, ftz) for w in words
+        )
+        results.append(
+            _compare(fn, condition, kind, half.widen(fn, a, kind), half.widen(fn, b, kind))
+        )
     return results
 
 
@@ -103,7 +123,10 @@ def set_(fn: Lowering, i: Instr, mods: Mods) -> None:
     a, b = _operand(fn, i.args[1], ptx, ftz), _operand(fn, i.args[2], ptx, ftz)
     result = _combine(fn, i, op, _compare(fn, condition, ptx, a, b), 3)
     if to == "f32":
-        fn.write(i.args[0], fn.emitter.select(result, float_const("float", 0x3F80_0000), float_const("float", 0)))
+        fn.write(
+            i.args[0],
+            fn.emitter.select(result, float_const("float", 0x3F80_0000), float_const("float", 0)),
+        )
     elif to in ("f16", "bf16"):
         one = 0x3C00 if to == "f16" else 0x3F80
         fn.write(i.args[0], fn.emitter.select(result, const("i16", one), const("i16", 0)))

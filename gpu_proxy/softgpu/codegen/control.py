@@ -10,7 +10,17 @@ from gpu_proxy.softgpu.codegen.lowering import Lowering
 from gpu_proxy.softgpu.codegen.registry import Mods, instruction
 from gpu_proxy.softgpu.codegen.slots import Slots, layout
 from gpu_proxy.softgpu.errors import PtxError, UnsupportedError
-from gpu_proxy.softgpu.ptx.ast import Group, Instr, Operand, Prototype, Reg, Sink, Sym, Variable, Vec
+from gpu_proxy.softgpu.ptx.ast import (
+    Group,
+    Instr,
+    Operand,
+    Prototype,
+    Reg,
+    Sink,
+    Sym,
+    Variable,
+    Vec,
+)
 
 # Device functions that the runtime provides, with the bytes of their parameters and results.
 RUNTIME_FUNCTIONS = {
@@ -82,7 +92,8 @@ def brx(fn: Lowering, i: Instr, mods: Mods) -> None:
     index = fn.read(i.args[0], "u32")
     beyond = fn.emitter.label("beyond")
     cases = " ".join(
-        f'i32 {n}, label %"{_label(fn, Sym(name), i.line)}"' for n, name in enumerate(fn.function.tables[table.name])
+        f'i32 {n}, label %"{_label(fn, Sym(name), i.line)}"'
+        for n, name in enumerate(fn.function.tables[table.name])
     )
     fn.emitter.end(f'switch {index}, label %"{beyond}" [ {cases} ]')
     fn.emitter.block(beyond)
@@ -160,7 +171,12 @@ def _call_named(
 
 
 def _call_pointer(
-    fn: Lowering, i: Instr, target: Operand, name: str, results: tuple[Operand, ...], arguments: tuple[Operand, ...]
+    fn: Lowering,
+    i: Instr,
+    target: Operand,
+    name: str,
+    results: tuple[Operand, ...],
+    arguments: tuple[Operand, ...],
 ) -> None:
     """A call through a token: it must name a function of this module with the same sizes."""
     e = fn.emitter
@@ -170,7 +186,9 @@ def _call_pointer(
     ins, outs = layout(prototype.params), layout(prototype.returns)
     block, result = _argument_block(fn, prototype.params, ins, arguments), _block(fn, outs)
     token = fn.read(target, "u64")
-    index = e.binary_const("sub", e.binary_const("sub", token, FUNCTION_TOKEN_BASE), 1 << FUNCTION_TOKEN_SHIFT)
+    index = e.binary_const(
+        "sub", e.binary_const("sub", token, FUNCTION_TOKEN_BASE), 1 << FUNCTION_TOKEN_SHIFT
+    )
     index = e.intrinsic("llvm.fshr.i64", "i64", index, index, const("i64", FUNCTION_TOKEN_SHIFT))
     known, fine, bad = e.label("known"), e.label("fine"), e.label("bad")
     e.branch(e.icmp("ult", index, const("i64", len(fn.program.tokens))), known, bad)
@@ -204,11 +222,15 @@ def _block(fn: Lowering, slots: Slots) -> str:
     return fn.emitter.alloca(f"[{max(slots.bytes, 1)} x i8]", 16)
 
 
-def _argument_block(fn: Lowering, params: list[Variable], slots: Slots, arguments: tuple[Operand, ...]) -> str:
+def _argument_block(
+    fn: Lowering, params: list[Variable], slots: Slots, arguments: tuple[Operand, ...]
+) -> str:
     """Copy the arguments, registers or .param variables, into one block."""
     e = fn.emitter
     if len(params) != len(arguments):
-        raise PtxError(f"call in {fn.where()} with {len(arguments)} arguments instead of {len(params)}")
+        raise PtxError(
+            f"call in {fn.where()} with {len(arguments)} arguments instead of {len(params)}"
+        )
     block = _block(fn, slots)
     for param, argument in zip(params, arguments, strict=True):
         where = e.op("ptr", f"getelementptr i8, ptr {block}, i64 {slots.offsets[param.name]}")
@@ -224,7 +246,9 @@ def _argument_block(fn: Lowering, params: list[Variable], slots: Slots, argument
 
 def _copy(fn: Lowering, to: Value, source: Value, count: int) -> None:
     size = const("i64", count)
-    fn.emitter.externals["llvm.memcpy.p0.p0.i64"] = "declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)"
+    fn.emitter.externals["llvm.memcpy.p0.p0.i64"] = (
+        "declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)"
+    )
     fn.emitter.line(f"call void @llvm.memcpy.p0.p0.i64({to}, {source}, {size}, i1 false)")
 
 

@@ -28,7 +28,7 @@ def cvt(fn: Lowering, i: Instr, mods: Mods) -> None:
     if types.is_packed(to):
         _pack(fn, i, to, source, mode, relu)
         return
-    if mode == "rna" or relu and not types.is_float(to):
+    if mode == "rna" or (relu and not types.is_float(to)):
         raise UnsupportedError("")
     if not types.is_float(source):
         value = fn.read(i.args[1], source)
@@ -52,16 +52,24 @@ def _read_float(fn: Lowering, i: Instr, source: str, ftz: bool) -> Value:
     return floating.flush(fn, fn.read(i.args[1], source), ftz)
 
 
-def _between_integers(fn: Lowering, i: Instr, to: str, source: str, value: Value, sat: bool) -> None:
+def _between_integers(
+    fn: Lowering, i: Instr, to: str, source: str, value: Value, sat: bool
+) -> None:
     e = fn.emitter
     if sat:
         # All 64-bit values fit 65 signed bits, so one clamp serves every pair of types.
         wide = e.resize(value, 65, types.is_signed(source))
         bits = types.bits(to)
-        low, high = (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if types.is_signed(to) else (0, (1 << bits) - 1)
+        low, high = (
+            (-(1 << (bits - 1)), (1 << (bits - 1)) - 1)
+            if types.is_signed(to)
+            else (0, (1 << bits) - 1)
+        )
         wide = e.intrinsic("llvm.smax.i65", "i65", wide, Value("i65", str(low)))
         value = e.intrinsic("llvm.smin.i65", "i65", wide, Value("i65", str(high)))
-    fn.write(i.args[0], e.resize(value, types.bits(to), types.is_signed(source)), types.is_signed(to))
+    fn.write(
+        i.args[0], e.resize(value, types.bits(to), types.is_signed(source)), types.is_signed(to)
+    )
 
 
 def _from_integer(
@@ -72,7 +80,7 @@ def _from_integer(
     op = "sitofp" if signed else "uitofp"
     if to in ("f16", "bf16"):
         # Exact in double up to 53 bits; beyond them f16 overflows anyway, and bf16 would round twice.
-        if to == "bf16" and types.bits(source) == 64 or mode not in (None, "rn"):
+        if (to == "bf16" and types.bits(source) == 64) or mode not in (None, "rn"):
             value = _directed_from_integer(fn, value, signed, "double", "rz")
             fn.write(i.args[0], _narrow_directed(fn, value, to, mode or "rn"))
             return
@@ -88,7 +96,9 @@ def _from_integer(
     fn.write(i.args[0], floating.saturate(fn, result, sat))
 
 
-def _directed_from_integer(fn: Lowering, value: Value, signed: bool, wanted: str, mode: str) -> Value:
+def _directed_from_integer(
+    fn: Lowering, value: Value, signed: bool, wanted: str, mode: str
+) -> Value:
     name = f"sg_op_{'s' if signed else 'u'}64_to_{floating.SUFFIX[wanted]}"
     wide = fn.emitter.resize(value, 64, signed)
     number = const("i32", floating.MODES[mode])
@@ -109,18 +119,32 @@ def _to_integer(fn: Lowering, i: Instr, to: str, source: str, value: Value, inte
 
 
 def _between_floats(
-    fn: Lowering, i: Instr, to: str, source: str, value: Value, integral: str | None, mode: str | None,
-    ftz: bool, sat: bool, relu: bool,
-) -> None:  # fmt: skip
+    fn: Lowering,
+    i: Instr,
+    to: str,
+    source: str,
+    value: Value,
+    integral: str | None,
+    mode: str | None,
+    ftz: bool,
+    sat: bool,
+    relu: bool,
+) -> None:
     e = fn.emitter
     if integral:
-        value = e.intrinsic(f"llvm.{_INTEGRAL[integral]}.{floating.SUFFIX[value.type]}", value.type, value)
+        value = e.intrinsic(
+            f"llvm.{_INTEGRAL[integral]}.{floating.SUFFIX[value.type]}", value.type, value
+        )
     if relu:
         value = _relu(fn, value)
     if to in ("f16", "bf16"):
         if sat:
             value = half.saturate_any(fn, value)
-        narrow = half.narrow(fn, value, to) if mode in (None, "rn") else _narrow_directed(fn, value, to, mode)
+        narrow = (
+            half.narrow(fn, value, to)
+            if mode in (None, "rn")
+            else _narrow_directed(fn, value, to, mode)
+        )
         fn.write(i.args[0], narrow)
         return
     if to == "f64":
@@ -132,7 +156,9 @@ def _between_floats(
     else:
         assert mode is not None
         number = const("i32", floating.MODES[mode])
-        result = e.call("sg_op_f64_to_f32", "float", value, number, attributes="nounwind memory(none)")
+        result = e.call(
+            "sg_op_f64_to_f32", "float", value, number, attributes="nounwind memory(none)"
+        )
     floating.finish(fn, i, result, ftz, sat)
 
 
@@ -154,9 +180,14 @@ def _narrow_call(fn: Lowering, wide: Value, to: str, mode: str) -> Value:
     precision, exponent = _FORMATS[to]
     number = const("i32", 4 if mode == "rna" else floating.MODES[mode])
     return fn.emitter.call(
-        "sg_op_narrow", "i32", wide, const("i32", precision), const("i32", exponent), number,
+        "sg_op_narrow",
+        "i32",
+        wide,
+        const("i32", precision),
+        const("i32", exponent),
+        number,
         attributes="nounwind memory(none)",
-    )  # fmt: skip
+    )
 
 
 def _to_tf32(fn: Lowering, i: Instr, mods: Mods, mode: str | None, relu: bool) -> None:
@@ -167,7 +198,9 @@ def _to_tf32(fn: Lowering, i: Instr, mods: Mods, mode: str | None, relu: bool) -
     if relu:
         value = _relu(fn, value)
     wide = fn.emitter.convert("fpext", value, "double")
-    fn.write(i.args[0], fn.emitter.binary_const("shl", _narrow_call(fn, wide, "tf32", mode or "rn"), 13))
+    fn.write(
+        i.args[0], fn.emitter.binary_const("shl", _narrow_call(fn, wide, "tf32", mode or "rn"), 13)
+    )
 
 
 def _pack(fn: Lowering, i: Instr, to: str, source: str, mode: str | None, relu: bool) -> None:
@@ -180,7 +213,11 @@ def _pack(fn: Lowering, i: Instr, to: str, source: str, mode: str | None, relu: 
         value = fn.read(operand, "f32")
         if relu:
             value = _relu(fn, value)
-        parts.append(half.narrow(fn, value, kind) if mode == "rn" else _narrow_directed(fn, value, kind, mode))
+        parts.append(
+            half.narrow(fn, value, kind)
+            if mode == "rn"
+            else _narrow_directed(fn, value, kind, mode)
+        )
     fn.write(i.args[0], half.join(fn, parts[1], parts[0]))
 
 
@@ -189,7 +226,9 @@ def cvta(fn: Lowering, i: Instr, mods: Mods) -> None:
     """Between generic addresses and addresses of a state space."""
     e = fn.emitter
     to_space = mods.flag("to")
-    space = mods.one_of("global", "const", "shared", "shared::cta", "local", "param", "param::entry")
+    space = mods.one_of(
+        "global", "const", "shared", "shared::cta", "local", "param", "param::entry"
+    )
     ptx = mods.type()
     address = fn.read(i.args[1], ptx)
     base = window(fn, space)
@@ -203,7 +242,7 @@ def cvta(fn: Lowering, i: Instr, mods: Mods) -> None:
 
 def window(fn: Lowering, space: str) -> Value | None:
     """Where a state space lies among the generic addresses; None if addresses are the same."""
-    kind = space.split("::")[0]
+    kind = space.split("::", maxsplit=1)[0]
     if kind == "shared":
         return fn.field("shared_base")
     if kind == "local":

@@ -18,7 +18,15 @@ class Value(NamedTuple):
 
 def bits_of(type_name: str) -> int:
     """Width of a scalar LLVM type."""
-    widths = {"half": 16, "bfloat": 16, "float": 32, "double": 64, "<2 x half>": 32, "<2 x i16>": 32, "ptr": 64}
+    widths = {
+        "half": 16,
+        "bfloat": 16,
+        "float": 32,
+        "double": 64,
+        "<2 x half>": 32,
+        "<2 x i16>": 32,
+        "ptr": 64,
+    }
     return widths[type_name] if type_name in widths else int(type_name[1:])
 
 
@@ -90,7 +98,9 @@ class Emitter:
         """A stack slot, in the entry block so that LLVM can make it a register."""
         self.count += 1
         name = f"%a{self.count}"
-        self.allocas.append(f"  {name} = alloca {type_name}" + (f", align {align}" if align else ""))
+        self.allocas.append(
+            f"  {name} = alloca {type_name}" + (f", align {align}" if align else "")
+        )
         return name
 
     # Arithmetic in short form.
@@ -134,7 +144,9 @@ class Emitter:
         self._declare(name, result_type, args, "")
         return self.op(result_type, f'call {result_type} @"{name}"({", ".join(map(str, args))})')
 
-    def call(self, name: str, result_type: str, *args: Value, attributes: str = "nounwind") -> Value:
+    def call(
+        self, name: str, result_type: str, *args: Value, attributes: str = "nounwind"
+    ) -> Value:
         """Call a runtime function of csrc/."""
         self._declare(name, result_type, args, attributes)
         text = f'call {result_type} @"{name}"({", ".join(map(str, args))})'
@@ -143,6 +155,8 @@ class Emitter:
             return Value("void", "")
         return self.op(result_type, text)
 
-    def _declare(self, name: str, result_type: str, args: tuple[Value, ...], attributes: str) -> None:
+    def _declare(
+        self, name: str, result_type: str, args: tuple[Value, ...], attributes: str
+    ) -> None:
         types = ", ".join(a.type for a in args)
         self.externals[name] = f'declare {result_type} @"{name}"({types}) {attributes}'.rstrip()

@@ -58,7 +58,9 @@ def rounded(fn: Lowering, op: str, mode: str, *args: Value) -> Value:
     kind = args[0].type
     if mode != "rn":
         name = f"sg_op_{op}_{SUFFIX[kind]}"
-        return e.call(name, kind, *args, const("i32", MODES[mode]), attributes="nounwind memory(none)")
+        return e.call(
+            name, kind, *args, const("i32", MODES[mode]), attributes="nounwind memory(none)"
+        )
     if op in ("fma", "sqrt"):
         return e.intrinsic(f"llvm.{op}.{SUFFIX[kind]}", kind, *args)
     return e.binary(f"f{op}", args[0], args[1])
@@ -160,7 +162,13 @@ def transcendental(fn: Lowering, i: Instr, mods: Mods) -> None:
         half.unary_by_float(fn, i, ptx, names[i.op])
         return
     a = flush(fn, fn.read(i.args[1], ptx), ftz)
-    finish(fn, i, fn.emitter.call(names[i.op], "float", a, attributes="nounwind memory(none)"), ftz, False)
+    finish(
+        fn,
+        i,
+        fn.emitter.call(names[i.op], "float", a, attributes="nounwind memory(none)"),
+        ftz,
+        False,
+    )
 
 
 def min_max(fn: Lowering, i: Instr, mods: Mods, ptx: str) -> None:
@@ -181,7 +189,9 @@ def min_max(fn: Lowering, i: Instr, mods: Mods, ptx: str) -> None:
     if xorsign:
         width = f"i{bits_of(result.type)}"
         signs = e.binary("xor", *(e.convert("bitcast", v, width) for v in values[:2]))
-        result = e.intrinsic(f"llvm.copysign.{ptx}", result.type, result, e.convert("bitcast", signs, result.type))
+        result = e.intrinsic(
+            f"llvm.copysign.{ptx}", result.type, result, e.convert("bitcast", signs, result.type)
+        )
     if nan:
         quiet = 0x7FFF_FFFF if ptx == "f32" else 0x7FFF_FFFF_FFFF_FFFF
         result = e.select(e.fcmp("uno", result, result), float_const(result.type, quiet), result)
@@ -209,7 +219,17 @@ def copysign(fn: Lowering, i: Instr, mods: Mods) -> None:
 def testp(fn: Lowering, i: Instr, mods: Mods) -> None:
     """Classify a float."""
     # Bits of llvm.is.fpclass: 0-1 NaN, 2/9 infinity, 3/8 normal, 4/7 subnormal, 5/6 zero.
-    masks = {"finite": 0x1F8, "infinite": 0x204, "number": 0x3FC, "notanumber": 3, "normal": 0x108, "subnormal": 0x90}
+    masks = {
+        "finite": 0x1F8,
+        "infinite": 0x204,
+        "number": 0x3FC,
+        "notanumber": 3,
+        "normal": 0x108,
+        "subnormal": 0x90,
+    }
     mask = masks[mods.one_of(*masks)]
     a = fn.read(i.args[1], mods.type())
-    fn.write(i.args[0], fn.emitter.intrinsic(f"llvm.is.fpclass.{SUFFIX[a.type]}", "i1", a, const("i32", mask)))
+    fn.write(
+        i.args[0],
+        fn.emitter.intrinsic(f"llvm.is.fpclass.{SUFFIX[a.type]}", "i1", a, const("i32", mask)),
+    )

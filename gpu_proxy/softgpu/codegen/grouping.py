@@ -56,7 +56,9 @@ class Group:
 
     def is_sound(self) -> bool:
         """Whether an aligned start makes every member aligned."""
-        return self.span <= MAX_SPAN_BYTES and all((a.offset - self.low) % a.size == 0 for a in self.members)
+        return self.span <= MAX_SPAN_BYTES and all(
+            (a.offset - self.low) % a.size == 0 for a in self.members
+        )
 
 
 def find_groups(function: Function) -> dict[Instr, Group]:
@@ -92,7 +94,11 @@ def _describe(item: Instr) -> tuple[str, str, Access] | None:
     if item.op not in ("ld", "st") or item.guard is not None or len(item.args) != 2:
         return None
     address = item.args[1 if item.op == "ld" else 0]
-    if not isinstance(address, Addr) or not isinstance(address.base, Reg) or "param" in "".join(item.mods):
+    if (
+        not isinstance(address, Addr)
+        or not isinstance(address.base, Reg)
+        or "param" in "".join(item.mods)
+    ):
         return None
     space = next((m for m in item.mods if m in _SPACES), "generic").split("::")[0]
     kinds = [m for m in item.mods if TYPE.fullmatch("." + m)]

@@ -91,7 +91,9 @@ def arithmetic(fn: Lowering, i: Instr, mods: Mods, ptx: str) -> None:
 
     def scalar(a: Value, b: Value) -> Value:
         x, y = (widen(fn, flush(fn, v, kind, ftz), kind) for v in (a, b))
-        return flush(fn, _tail(fn, fn.emitter.binary(f"f{i.op}", x, y), kind, sat, False), kind, ftz)
+        return flush(
+            fn, _tail(fn, fn.emitter.binary(f"f{i.op}", x, y), kind, sat, False), kind, ftz
+        )
 
     lanes(fn, i, ptx, 2, scalar)
 
@@ -112,7 +114,10 @@ def fma(fn: Lowering, i: Instr, mods: Mods) -> None:
     kind = ptx.removesuffix("x2")
 
     def scalar(*operands: Value) -> Value:
-        values = [fn.emitter.convert("fpext", widen(fn, flush(fn, v, kind, ftz), kind), "double") for v in operands]
+        values = [
+            fn.emitter.convert("fpext", widen(fn, flush(fn, v, kind, ftz), kind), "double")
+            for v in operands
+        ]
         total = fn.emitter.intrinsic("sg.fma.odd", "double", *values)
         return flush(fn, _tail(fn, total, kind, sat, relu), kind, ftz)
 
@@ -134,7 +139,9 @@ def min_max(fn: Lowering, i: Instr, mods: Mods, ptx: str) -> None:
             a, b = (e.binary_const("and", v, 0x7FFF) for v in (a, b))
         x, y = (widen(fn, flush(fn, v, kind, ftz), kind) for v in (a, b))
         result = e.intrinsic(name, "float", x, y)
-        bits = e.select(e.fcmp("uno", result, result), const("i16", _NAN[kind]), narrow(fn, result, kind))
+        bits = e.select(
+            e.fcmp("uno", result, result), const("i16", _NAN[kind]), narrow(fn, result, kind)
+        )
         return e.binary("or", bits, sign_bits) if xorsign else bits
 
     lanes(fn, i, ptx, 2, scalar)
@@ -146,7 +153,9 @@ def sign(fn: Lowering, i: Instr, mods: Mods, ptx: str) -> None:
 
     def scalar(a: Value) -> Value:
         a = flush(fn, a, kind, ftz)
-        return fn.emitter.binary_const("and" if i.op == "abs" else "xor", a, 0x7FFF if i.op == "abs" else 0x8000)
+        return fn.emitter.binary_const(
+            "and" if i.op == "abs" else "xor", a, 0x7FFF if i.op == "abs" else 0x8000
+        )
 
     lanes(fn, i, ptx, 1, scalar)
 
@@ -156,7 +165,9 @@ def unary_by_float(fn: Lowering, i: Instr, ptx: str, function: str) -> None:
     kind = ptx.removesuffix("x2")
 
     def scalar(a: Value) -> Value:
-        result = fn.emitter.call(function, "float", widen(fn, a, kind), attributes="nounwind memory(none)")
+        result = fn.emitter.call(
+            function, "float", widen(fn, a, kind), attributes="nounwind memory(none)"
+        )
         return narrow(fn, result, kind)
 
     lanes(fn, i, ptx, 1, scalar)

@@ -36,9 +36,20 @@ class ImageTables:
         self._array("sg_pointers", _POINTER, self.pointers)
         self._functions()
         count = max(len(variables), 1)
-        self.lines.append(f"@sg_addresses = internal global [{count} x i64] zeroinitializer, align 8")
+        self.lines.append(
+            f"@sg_addresses = internal global [{count} x i64] zeroinitializer, align 8"
+        )
         module = self.program.module
-        numbers = (MAGIC, THREAD_BYTES, module.version, module.target, len(records), len(variables), len(self.pointers), 0)
+        numbers = (
+            MAGIC,
+            THREAD_BYTES,
+            module.version,
+            module.target,
+            len(records),
+            len(variables),
+            len(self.pointers),
+            0,
+        )
         fields = ", ".join(f"i32 {n}" for n in numbers)
         self.lines.append(
             f"@sg_image_v1 = constant {{ {', '.join(['i32'] * 8)}, ptr, ptr, ptr, ptr }} "
@@ -47,12 +58,18 @@ class ImageTables:
         return self.lines
 
     def _array(self, name: str, kind: str, items: list[str]) -> None:
-        body = "[" + ", ".join(f"{kind} {item}" for item in items) + "]" if items else "zeroinitializer"
+        body = (
+            "[" + ", ".join(f"{kind} {item}" for item in items) + "]"
+            if items
+            else "zeroinitializer"
+        )
         self.lines.append(f"@{name} = internal constant [{len(items)} x {kind}] {body}, align 8")
 
     def _bytes(self, name: str, data: bytes, align: int = 1) -> str:
         text = "".join(f"\\{b:02X}" for b in data)
-        self.lines.append(f'@"{name}" = internal constant [{len(data)} x i8] c"{text}", align {align}')
+        self.lines.append(
+            f'@"{name}" = internal constant [{len(data)} x i8] c"{text}", align {align}'
+        )
         return f'ptr @"{name}"'
 
     def _kernel(self, number: int, kernel: Function) -> str:
@@ -62,9 +79,16 @@ class ImageTables:
         self._array(f"sg_params_{number}", "{ i32, i32 }", params)
         name = self._bytes(f"sg_name_{number}", kernel.name.encode() + b"\0")
         flags = KERNEL_NEEDS_FIBERS if program.graph.needs_fibers(kernel.name) else 0
-        numbers = (len(params), slots.bytes, program.static_shared_bytes(kernel.name), program.depot(kernel)[1],
-                   align_up(program.local_window(kernel.name), 16), kernel.max_threads or MAX_THREADS,
-                   *kernel.required_block, flags)  # fmt: skip
+        numbers = (
+            len(params),
+            slots.bytes,
+            program.static_shared_bytes(kernel.name),
+            program.depot(kernel)[1],
+            align_up(program.local_window(kernel.name), 16),
+            kernel.max_threads or MAX_THREADS,
+            *kernel.required_block,
+            flags,
+        )
         tail = ", ".join(f"i32 {n}" for n in numbers)
         return f'{{ {name}, ptr @sg_params_{number}, ptr @"k.{kernel.name}", {tail} }}'
 
@@ -84,12 +108,16 @@ class ImageTables:
             if isinstance(item, Imm):
                 data[start : start + width] = _encode(item, variable.type, width)
                 continue
-            symbol, shift = (item.symbol, _shift(item.mask)) if isinstance(item, Masked) else (item, 0)
+            symbol, shift = (
+                (item.symbol, _shift(item.mask)) if isinstance(item, Masked) else (item, 0)
+            )
             value = self._token(symbol)
             if value is None:
                 self._pointer(number, start, symbol, width, shift)
             else:
-                data[start : start + width] = (value >> shift & ((1 << 8 * width) - 1)).to_bytes(width, "little")
+                data[start : start + width] = (value >> shift & ((1 << 8 * width) - 1)).to_bytes(
+                    width, "little"
+                )
         return bytes(data)
 
     def _token(self, symbol: Sym) -> int | None:
@@ -97,13 +125,17 @@ class ImageTables:
         if name not in self.program.module.functions:
             return None
         if self.program.module.functions[name].body is None:
-            raise UnsupportedError(f"the address of external function '{name}' is not supported by the software GPU")
+            raise UnsupportedError(
+                f"the address of external function '{name}' is not supported by the software GPU"
+            )
         return self.program.token(name)
 
     def _pointer(self, number: int, offset: int, symbol: Sym, width: int, shift: int) -> None:
         target = self.program.globals.get(symbol.name)
         if target is None:
-            raise PtxError(f"initialiser with the address of '{symbol.name}', which is no variable of this module")
+            raise PtxError(
+                f"initialiser with the address of '{symbol.name}', which is no variable of this module"
+            )
         self.pointers.append(
             f"{{ i32 {number}, i32 {target}, i64 {offset}, i64 {symbol.offset}, i32 {width}, i32 {shift} }}"
         )

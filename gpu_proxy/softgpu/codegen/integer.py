@@ -44,10 +44,15 @@ def add_sub_carry(fn: Lowering, i: Instr, mods: Mods) -> None:
 
 def _with_carry(fn: Lowering, i: Instr, ptx: str, *, carry_in: bool, carry_out: bool) -> None:
     a, b = fn.read(i.args[1], ptx), fn.read(i.args[2], ptx)
-    fn.write(i.args[0], carry_chain(fn, a, b, i.op.startswith("sub"), carry_in=carry_in, carry_out=carry_out))
+    fn.write(
+        i.args[0],
+        carry_chain(fn, a, b, i.op.startswith("sub"), carry_in=carry_in, carry_out=carry_out),
+    )
 
 
-def carry_chain(fn: Lowering, a: Value, b: Value, subtract: bool, *, carry_in: bool, carry_out: bool) -> Value:
+def carry_chain(
+    fn: Lowering, a: Value, b: Value, subtract: bool, *, carry_in: bool, carry_out: bool
+) -> Value:
     """a +- b +- CC.CF in one bit more, whose top bit is the carry or borrow."""
     e = fn.emitter
     bits = int(a.type[1:])
@@ -127,7 +132,11 @@ def mul24(fn: Lowering, i: Instr, mods: Mods) -> None:
     if i.op == "mad24":
         c = fn.read(i.args[3], ptx)
         saturate = mods.flag("sat")
-        result = e.intrinsic("llvm.sadd.sat.i32", "i32", result, c) if saturate else e.binary("add", result, c)
+        result = (
+            e.intrinsic("llvm.sadd.sat.i32", "i32", result, c)
+            if saturate
+            else e.binary("add", result, c)
+        )
     fn.write(i.args[0], result)
 
 
@@ -188,7 +197,9 @@ def packed_integer(fn: Lowering, i: Instr, op: str, ptx: str, *, relu: bool = Fa
     e = fn.emitter
     vector = "<2 x i16>"
     a, b = (e.convert("bitcast", fn.read(x, ptx), vector) for x in i.args[1:3])
-    result = e.intrinsic(f"{op}.v2i16", vector, a, b) if op.startswith("llvm.") else e.binary(op, a, b)
+    result = (
+        e.intrinsic(f"{op}.v2i16", vector, a, b) if op.startswith("llvm.") else e.binary(op, a, b)
+    )
     if relu:
         result = e.intrinsic("llvm.smax.v2i16", vector, result, Value(vector, "zeroinitializer"))
     fn.write(i.args[0], e.convert("bitcast", result, "i32"))
@@ -208,7 +219,9 @@ def abs_neg(fn: Lowering, i: Instr, mods: Mods) -> None:
         fn.write(i.args[0], e.binary("sub", const(a.type, 0), a), signed=True)
     else:
         a = fn.read(i.args[1], ptx)
-        fn.write(i.args[0], e.intrinsic(f"llvm.abs.{a.type}", a.type, a, const("i1", 0)), signed=True)
+        fn.write(
+            i.args[0], e.intrinsic(f"llvm.abs.{a.type}", a.type, a, const("i1", 0)), signed=True
+        )
 
 
 @instruction("dp4a", "dp2a")
@@ -222,6 +235,10 @@ def dot_product(fn: Lowering, i: Instr, mods: Mods) -> None:
     for k in range(count):
         x = e.resize(e.binary_const("lshr", a, k * width), width)
         y = e.resize(e.binary_const("lshr", b, (first + k) * 8), 8)
-        product = e.binary("mul", e.resize(x, 32, types.is_signed(a_type)), e.resize(y, 32, types.is_signed(b_type)))
+        product = e.binary(
+            "mul",
+            e.resize(x, 32, types.is_signed(a_type)),
+            e.resize(y, 32, types.is_signed(b_type)),
+        )
         total = e.binary("add", total, product)
     fn.write(i.args[0], total)

@@ -10,12 +10,22 @@ from gpu_proxy.softgpu.codegen import types
 from gpu_proxy.softgpu.codegen.emitter import Emitter, Value, bits_of, const, float_const
 from gpu_proxy.softgpu.codegen.grouping import find_groups
 from gpu_proxy.softgpu.codegen.layout import THREAD
-from gpu_proxy.softgpu.codegen.slots import layout
 from gpu_proxy.softgpu.codegen.registry import HANDLERS, Mods
+from gpu_proxy.softgpu.codegen.slots import layout
 from gpu_proxy.softgpu.errors import PtxError, UnsupportedError
 from gpu_proxy.softgpu.ptx.ast import (
-    Function, Imm, Instr, Label, Not, Operand, Reg, Sink, Special, Sym, Variable,
-)  # fmt: skip
+    Function,
+    Imm,
+    Instr,
+    Label,
+    Not,
+    Operand,
+    Reg,
+    Sink,
+    Special,
+    Sym,
+    Variable,
+)
 
 if TYPE_CHECKING:
     from gpu_proxy.softgpu.codegen.program import Program
@@ -68,8 +78,17 @@ class Lowering:
         except PtxError as error:
             if mods.left:
                 raise self._unsupported(instr, UnsupportedError("")) from error
-            raise error if error.line else PtxError(f"{error} ('{instr.name}')", instr.line) from error
-        except (ValueError, IndexError, KeyError, AttributeError, TypeError, AssertionError) as error:
+            raise (
+                error if error.line else PtxError(f"{error} ('{instr.name}')", instr.line)
+            ) from error
+        except (
+            ValueError,
+            IndexError,
+            KeyError,
+            AttributeError,
+            TypeError,
+            AssertionError,
+        ) as error:
             if mods.left:
                 raise self._unsupported(instr, UnsupportedError("")) from error
             raise PtxError(f"malformed '{instr.name}' in {self.where()}", instr.line) from error
@@ -161,7 +180,9 @@ class Lowering:
         if have > bits_of(storage):
             raise PtxError("destination register is too narrow")
         value = self.emitter.convert("bitcast", value, f"i{have}")
-        return self.emitter.convert("bitcast", self.emitter.resize(value, bits_of(storage), signed), storage)
+        return self.emitter.convert(
+            "bitcast", self.emitter.resize(value, bits_of(storage), signed), storage
+        )
 
     def register_type(self, operand: Operand) -> str:
         """The declared type of a register."""
@@ -171,7 +192,9 @@ class Lowering:
 
     # --- the thread's context ---------------------------------------------------------------------
 
-    def field(self, name: str, type_name: str = "i64", index: int = 0, constant: bool = True) -> Value:
+    def field(
+        self, name: str, type_name: str = "i64", index: int = 0, constant: bool = True
+    ) -> Value:
         """A field of struct sg_thread; those that never change during a grid may be hoisted."""
         offset = THREAD[name] + index * (bits_of(type_name) // 8)
         address = self.emitter.op("ptr", f"getelementptr i8, ptr %ctx, i64 {offset}")
@@ -183,7 +206,9 @@ class Lowering:
         address = self.emitter.op("ptr", f"getelementptr i8, ptr %ctx, i64 {THREAD[name]}")
         self.emitter.line(f"store {value}, {address}")
 
-    def runtime(self, name: str, result_type: str, *args: Value, attributes: str = "nounwind") -> Value:
+    def runtime(
+        self, name: str, result_type: str, *args: Value, attributes: str = "nounwind"
+    ) -> Value:
         """Call a runtime function, which gets the thread's context first."""
         return self.emitter.call(name, result_type, CTX, *args, attributes=attributes)
 
@@ -236,7 +261,10 @@ class Lowering:
 
     def param_storage(self, name: str) -> tuple[Value, int, int] | None:
         """Base, offset and size of something in .param space."""
-        for variables, base in ((self.function.params, None), (self.function.returns, Value("ptr", "%ret"))):
+        for variables, base in (
+            (self.function.params, None),
+            (self.function.returns, Value("ptr", "%ret")),
+        ):
             slots = layout(variables)
             if name in slots.offsets:
                 size = next(v.bytes for v in variables if v.name == name)
@@ -245,7 +273,9 @@ class Lowering:
         if variable is None or variable.space != "param":
             return None
         if name not in self.param_slots:
-            self.param_slots[name] = self.emitter.alloca(f"[{max(variable.bytes, 1)} x i8]", max(variable.align, 8))
+            self.param_slots[name] = self.emitter.alloca(
+                f"[{max(variable.bytes, 1)} x i8]", max(variable.align, 8)
+            )
         return Value("ptr", self.param_slots[name]), 0, variable.bytes
 
     def _copy_register_params(self, variables: list[Variable], base: str, *, load: bool) -> None:
@@ -255,7 +285,9 @@ class Lowering:
             if variable.space != "reg":
                 continue
             slot, storage = self._slot(variable.name)
-            where = self.emitter.op("ptr", f"getelementptr i8, ptr {base}, i64 {slots.offsets[variable.name]}")
+            where = self.emitter.op(
+                "ptr", f"getelementptr i8, ptr {base}, i64 {slots.offsets[variable.name]}"
+            )
             source, target = (where.text, slot) if load else (slot, where.text)
             value = self.emitter.op(storage, f"load {storage}, ptr {source}")
             self.emitter.line(f"store {value}, ptr {target}")

@@ -18,8 +18,31 @@ from gpu_proxy.softgpu.codegen.slots import layout
 from gpu_proxy.softgpu.errors import PtxError, UnsupportedError
 from gpu_proxy.softgpu.ptx.ast import Addr, Instr, Operand, Reg, Sym, Vec
 
-SPACES = ("global", "shared", "shared::cta", "local", "const", "param", "param::entry", "param::func")
-_CACHE = ("ca", "cg", "cs", "lu", "cv", "wb", "wt", "weak", "cta", "gpu", "sys", "cluster", "unified")
+SPACES = (
+    "global",
+    "shared",
+    "shared::cta",
+    "local",
+    "const",
+    "param",
+    "param::entry",
+    "param::func",
+)
+_CACHE = (
+    "ca",
+    "cg",
+    "cs",
+    "lu",
+    "cv",
+    "wb",
+    "wt",
+    "weak",
+    "cta",
+    "gpu",
+    "sys",
+    "cluster",
+    "unified",
+)
 _SLOW = "cold nounwind memory(inaccessiblemem: readwrite, argmem: read)"
 _LIKELY = ", !prof !1"
 
@@ -62,7 +85,7 @@ def element_check(fn: Lowering, offset: Value, limit: Value, size: int) -> Value
 
 def pointer(fn: Lowering, space: str, where: Value, size: int, *, write: bool) -> str:
     """A host pointer for a checked access of `size` bytes, a power of two."""
-    kind = space.split("::")[0]
+    kind = space.split("::", maxsplit=1)[0]
     if kind == "param":
         return _param_pointer(fn, where, size)
     _check(fn, kind, where, [(0, size, write)], size, size)
@@ -90,13 +113,20 @@ def _unchecked(fn: Lowering, kind: str, where: Value) -> str:
 
 
 def _check(
-    fn: Lowering, kind: str, start: Value, accesses: list[tuple[int, int, bool]], span: int, align: int
+    fn: Lowering,
+    kind: str,
+    start: Value,
+    accesses: list[tuple[int, int, bool]],
+    span: int,
+    align: int,
 ) -> None:
     """Branch around the slow path, which looks at each access by itself."""
     e = fn.emitter
     window = kind in ("shared", "local")
     offset = start if window else e.binary("sub", start, fn.field("arena_base"))
-    fine = group_check(fn, offset, fn.window_bytes(kind) if window else fn.field("arena_bytes"), span, align)
+    fine = group_check(
+        fn, offset, fn.window_bytes(kind) if window else fn.field("arena_bytes"), span, align
+    )
     slow, fast = e.label("slow"), e.label("fast")
     e.branch(fine, fast, slow, _LIKELY)
     e.block(slow)
@@ -104,11 +134,25 @@ def _check(
         where = e.binary_const("add", start, delta)
         if window:
             number = const("i32", 1 if kind == "shared" else 2)
-            fn.runtime("sg_op_window", "void", number, where, const("i32", size), const("i32", int(write)),
-                       attributes=_SLOW)  # fmt: skip
+            fn.runtime(
+                "sg_op_window",
+                "void",
+                number,
+                where,
+                const("i32", size),
+                const("i32", int(write)),
+                attributes=_SLOW,
+            )
         else:
             flags = (ACCESS_WRITE if write else 0) | (ACCESS_GENERIC if kind == "generic" else 0)
-            fn.runtime("sg_op_access", "void", where, const("i32", size), const("i32", flags), attributes=_SLOW)
+            fn.runtime(
+                "sg_op_access",
+                "void",
+                where,
+                const("i32", size),
+                const("i32", flags),
+                attributes=_SLOW,
+            )
     if window:
         _fail_window(fn, kind, start, span)
     e.block(fast)
@@ -117,8 +161,15 @@ def _check(
 def _fail_window(fn: Lowering, kind: str, start: Value, span: int) -> None:
     """A check of a window cannot fail as a whole when each access passes: this only tells LLVM so."""
     number = const("i32", {"shared": 1, "local": 2, "param": 3}[kind])
-    fn.runtime("sg_op_bad_window", "void", number, start, const("i32", span), const("i32", 0),
-               attributes="noreturn cold nounwind")  # fmt: skip
+    fn.runtime(
+        "sg_op_bad_window",
+        "void",
+        number,
+        start,
+        const("i32", span),
+        const("i32", 0),
+        attributes="noreturn cold nounwind",
+    )
     fn.emitter.end("unreachable")
 
 
@@ -149,7 +200,9 @@ def _named_param(fn: Lowering, operand: Operand, size: int) -> str | None:
     return fn.emitter.op("ptr", f"getelementptr i8, {base}, i64 {start + offset}").text
 
 
-def _resolve(fn: Lowering, i: Instr, mods: Mods, operand: Operand, size: int, *, write: bool) -> tuple[str, str]:
+def _resolve(
+    fn: Lowering, i: Instr, mods: Mods, operand: Operand, size: int, *, write: bool
+) -> tuple[str, str]:
     """State space and pointer of a load or store."""
     space = mods.choice(*SPACES) or "generic"
     if space.startswith("param"):
@@ -185,7 +238,7 @@ def load(fn: Lowering, i: Instr, mods: Mods) -> None:
     count, ptx = _vector(mods), mods.type()
     size = types.bits(ptx) // 8
     space, base = _resolve(fn, i, mods, i.args[1], size * count, write=False)
-    read_only |= space in ("const", "param::entry") or space == "param" and fn.function.is_entry
+    read_only |= space in ("const", "param::entry") or (space == "param" and fn.function.is_entry)
     if space.startswith(("shared", "local", "param")):
         order = "volatile" if order else ""
     values = []
@@ -196,7 +249,9 @@ def load(fn: Lowering, i: Instr, mods: Mods) -> None:
 
 
 def _at(fn: Lowering, base: str, offset: int) -> str:
-    return fn.emitter.op("ptr", f"getelementptr i8, ptr {base}, i64 {offset}").text if offset else base
+    return (
+        fn.emitter.op("ptr", f"getelementptr i8, ptr {base}, i64 {offset}").text if offset else base
+    )
 
 
 def _ordering(mods: Mods, strong: str) -> str:
@@ -235,7 +290,9 @@ def store(fn: Lowering, i: Instr, mods: Mods) -> None:
         if order in ("", "volatile"):
             fn.emitter.line(f"store {order} {value}, ptr {where}, align {bits // 8}")
         else:
-            fn.emitter.line(f"store atomic volatile {value}, ptr {where} {order}, align {bits // 8}")
+            fn.emitter.line(
+                f"store atomic volatile {value}, ptr {where} {order}, align {bits // 8}"
+            )
 
 
 @instruction("prefetch", "prefetchu", "applypriority", "discard")
@@ -250,14 +307,18 @@ def hint(fn: Lowering, i: Instr, mods: Mods) -> None:
 def isspacep(fn: Lowering, i: Instr, mods: Mods) -> None:
     """Whether a generic address lies in a window."""
     e = fn.emitter
-    space = mods.one_of("global", "shared", "shared::cta", "local", "const", "param", "param::entry")
+    space = mods.one_of(
+        "global", "shared", "shared::cta", "local", "const", "param", "param::entry"
+    )
     where = fn.read(i.args[1], "u64")
     in_shared, in_local, in_param = (
         e.icmp("ult", e.binary("sub", where, fn.field(base)), fn.field(size))
         for base, size in (
-            ("shared_base", "shared_bytes"), ("local_base", "local_bytes"), ("params", "param_bytes"),
+            ("shared_base", "shared_bytes"),
+            ("local_base", "local_bytes"),
+            ("params", "param_bytes"),
         )
-    )  # fmt: skip
+    )
     kind = space.split("::")[0]
     if kind == "global":
         anywhere = e.binary("or", e.binary("or", in_shared, in_local), in_param)

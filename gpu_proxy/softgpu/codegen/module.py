@@ -4,8 +4,18 @@
 from __future__ import annotations
 
 from gpu_proxy.softgpu.codegen import (  # noqa: F401  (importing registers the lowerings)
-    async_copy, atomics, bits, compare, control, convert, floating, half, integer, memory, warp,
-)  # fmt: skip
+    async_copy,
+    atomics,
+    bits,
+    compare,
+    control,
+    convert,
+    floating,
+    half,
+    integer,
+    memory,
+    warp,
+)
 from gpu_proxy.softgpu.codegen.image import ImageTables
 from gpu_proxy.softgpu.codegen.layout import THREAD
 from gpu_proxy.softgpu.codegen.lowering import Lowering
@@ -46,12 +56,16 @@ def _function(program: Program, function: Function, externals: dict[str, str]) -
     lowering = Lowering(program, function)
     positions = program.spins(function)
     body = function.body or []
-    lowering.spinning = {item for at, item in enumerate(body) if at in positions and isinstance(item, Instr)}
+    lowering.spinning = {
+        item for at, item in enumerate(body) if at in positions and isinstance(item, Instr)
+    }
     lowering.enter()
     lowering.lower()
     externals.update(lowering.emitter.externals)
     if function.is_entry:
-        head = f'define internal void @"t.{function.name}"({_THREAD}, i32 %tid0, i32 %tid1, i32 %tid2)'
+        head = (
+            f'define internal void @"t.{function.name}"({_THREAD}, i32 %tid0, i32 %tid1, i32 %tid2)'
+        )
     else:
         head = f'define internal void @"f.{function.name}"({_THREAD}, ptr noalias %args, ptr noalias %ret)'
     return [f"{head} {_ATTRIBUTES} {{", *lowering.emitter.allocas, *lowering.emitter.lines, "}"]
@@ -64,12 +78,18 @@ def _tid(axis: int) -> str:
 def _block_function(program: Program, kernel: Function) -> list[str]:
     """The entry that the engine calls: one thread of a kernel that synchronises, else all threads of a block."""
     if sum(p.bytes for p in kernel.params) > MAX_PARAM_BYTES:
-        raise PtxError(f"kernel '{kernel.name}' has more than {MAX_PARAM_BYTES} bytes of parameters", kernel.line)
+        raise PtxError(
+            f"kernel '{kernel.name}' has more than {MAX_PARAM_BYTES} bytes of parameters",
+            kernel.line,
+        )
     head = f'define internal void @"k.{kernel.name}"({_THREAD}) {_ATTRIBUTES} {{'
     thread = f'call void @"t.{kernel.name}"(ptr %ctx, i32 %x, i32 %y, i32 %z)'
     if program.graph.needs_fibers(kernel.name):
-        loads = [line for axis, name in enumerate("xyz") for line in (
-            f"  %p{name} = {_tid(axis)}", f"  %{name} = load i32, ptr %p{name}")]  # fmt: skip
+        loads = [
+            line
+            for axis, name in enumerate("xyz")
+            for line in (f"  %p{name} = {_tid(axis)}", f"  %{name} = load i32, ptr %p{name}")
+        ]
         return [head, *loads, f"  {thread}", "  ret void", "}"]
     return [head, *_loops(thread), "}"]
 
@@ -79,18 +99,27 @@ def _loops(thread: str) -> list[str]:
     lines = []
     for axis, name in enumerate("xyz"):
         offset = THREAD["ntid"] + 4 * axis
-        lines += [f"  %pn{name} = getelementptr i8, ptr %ctx, i64 {offset}",
-                  f"  %n{name} = load i32, ptr %pn{name}, !invariant.load !0",
-                  f"  %p{name} = {_tid(axis)}"]  # fmt: skip
+        lines += [
+            f"  %pn{name} = getelementptr i8, ptr %ctx, i64 {offset}",
+            f"  %n{name} = load i32, ptr %pn{name}, !invariant.load !0",
+            f"  %p{name} = {_tid(axis)}",
+        ]
     lines.append("  br label %loopz")
     outer = "%0"
     for name, inner in (("z", "loopy"), ("y", "loopx"), ("x", "body")):
-        lines += [f"loop{name}:", f"  %{name} = phi i32 [ 0, {outer} ], [ %next{name}, %end{name} ]",
-                  f"  store i32 %{name}, ptr %p{name}", f"  br label %{inner}"]  # fmt: skip
+        lines += [
+            f"loop{name}:",
+            f"  %{name} = phi i32 [ 0, {outer} ], [ %next{name}, %end{name} ]",
+            f"  store i32 %{name}, ptr %p{name}",
+            f"  br label %{inner}",
+        ]
         outer = f"%loop{name}"
     lines += ["body:", f"  {thread}", "  br label %endx"]
     for name, after in (("x", "endy"), ("y", "endz"), ("z", "done")):
-        lines += [f"end{name}:", f"  %next{name} = add nuw i32 %{name}, 1",
-                  f"  %more{name} = icmp ult i32 %next{name}, %n{name}",
-                  f"  br i1 %more{name}, label %loop{name}, label %{after}"]  # fmt: skip
+        lines += [
+            f"end{name}:",
+            f"  %next{name} = add nuw i32 %{name}, 1",
+            f"  %more{name} = icmp ult i32 %next{name}, %n{name}",
+            f"  br i1 %more{name}, label %loop{name}, label %{after}",
+        ]
     return [*lines, "done:", "  ret void"]

@@ -85,5 +85,13 @@ define internal i16 @sg.f64.to.bf16(double %x) alwaysinline nounwind {
 
 PRELUDE = "declare double @llvm.fabs.f64(double)\n" + _ROUND_ODD + _NARROW
 PRELUDE_NAMES = frozenset(
-    {"llvm.fabs.f64", "sg.f64.to.f32.odd", "sg.fma.odd", "sg.f32.to.f16", "sg.f64.to.f16", "sg.f32.to.bf16", "sg.f64.to.bf16"}
+    {
+        "llvm.fabs.f64",
+        "sg.f64.to.f32.odd",
+        "sg.fma.odd",
+        "sg.f32.to.f16",
+        "sg.f64.to.f16",
+        "sg.f32.to.bf16",
+        "sg.f64.to.bf16",
+    }
 )

@@ -29,11 +29,15 @@ class Program:
         self.sites = 0
         for variable in self._all_variables():
             self._add_global(variable)
-        self.has_dynamic_shared = any(v.space == "shared" and not v.bytes for v in self._all_variables())
+        self.has_dynamic_shared = any(
+            v.space == "shared" and not v.bytes for v in self._all_variables()
+        )
         self._lay_out_shared()
 
     def _all_variables(self) -> list[Variable]:
-        inner = [v for function in self.module.functions.values() for v in function.variables.values()]
+        inner = [
+            v for function in self.module.functions.values() for v in function.variables.values()
+        ]
         return [*self.module.variables.values(), *inner]
 
     def _add_global(self, variable: Variable) -> None:
@@ -51,14 +55,19 @@ class Program:
                 for variable in self._shared_used(function):
                     common.add(variable)
         self.shared: dict[str, Slots] = {}
-        self.dynamic_align = max([16, *(v.align for v in self.module.variables.values() if v.space == "shared")])
+        self.dynamic_align = max(
+            [16, *(v.align for v in self.module.variables.values() if v.space == "shared")]
+        )
         for function in self.module.functions.values():
             used = self.graph.reachable(function.name)
             needs_common = any(
-                self._shared_used(self.module.functions[name]) for name in used
+                self._shared_used(self.module.functions[name])
+                for name in used
                 if not self.module.functions[name].is_entry
-            )  # fmt: skip
-            slots = Slots(dict(common.offsets), common.bytes if needs_common or not function.is_entry else 0)
+            )
+            slots = Slots(
+                dict(common.offsets), common.bytes if needs_common or not function.is_entry else 0
+            )
             for variable in self._shared_used(function):
                 slots.add(variable)
             self.shared[function.name] = slots
@@ -67,7 +76,12 @@ class Program:
         found = [v for v in function.variables.values() if v.space == "shared" and v.bytes]
         for name in self.graph.uses[function.name]:
             variable = self.module.variables.get(name)
-            if variable and variable.space == "shared" and variable.bytes and name not in function.variables:
+            if (
+                variable
+                and variable.space == "shared"
+                and variable.bytes
+                and name not in function.variables
+            ):
                 found.append(variable)
         return sorted(found, key=lambda v: (-v.align, v.name))
 
@@ -116,7 +130,9 @@ class Program:
             return self._shared_address(fn, variable, symbol.offset)
         if variable.name in self.globals:
             return e.binary_const("add", self.global_address(fn, variable.name), symbol.offset)
-        raise UnsupportedError(f"external variable '{name}' (modules are not linked with one another)")
+        raise UnsupportedError(
+            f"external variable '{name}' (modules are not linked with one another)"
+        )
 
     def global_address(self, fn: Lowering, name: str) -> Value:
         """Where the driver put a global variable."""

@@ -13,14 +13,23 @@ if TYPE_CHECKING:
 
 _VECTORS = ("tid", "ntid", "ctaid", "nctaid")
 # One block is one cluster, as on a GPU without clusters.
-_CONSTANTS = {"smid": 0, "nsmid": 1, "clusterid.x": 0, "cluster_ctarank": 0, "cluster_nctarank": 1,
-              "is_explicit_cluster": 0, "aggr_smem_size": 0}  # fmt: skip
+_CONSTANTS = {
+    "smid": 0,
+    "nsmid": 1,
+    "clusterid.x": 0,
+    "cluster_ctarank": 0,
+    "cluster_nctarank": 1,
+    "is_explicit_cluster": 0,
+    "aggr_smem_size": 0,
+}
 
 
 def linear_tid(fn: Lowering) -> Value:
     """The thread's number in its block."""
     e = fn.emitter
-    row = e.binary("add", thread_index(fn, 1), e.binary("mul", thread_index(fn, 2), fn.field("ntid", "i32", 1)))
+    row = e.binary(
+        "add", thread_index(fn, 1), e.binary("mul", thread_index(fn, 2), fn.field("ntid", "i32", 1))
+    )
     return e.binary("add", thread_index(fn, 0), e.binary("mul", row, fn.field("ntid", "i32", 0)))
 
 
@@ -87,8 +96,11 @@ def read(fn: Lowering, name: str) -> Value:
         return _clock(fn, name)
     if name in ("globaltimer", "globaltimer_lo", "globaltimer_hi"):
         timer = e.call("sg_op_globaltimer", "i64")
-        return timer if name == "globaltimer" else e.resize(
-            e.binary_const("lshr", timer, 32 if name.endswith("hi") else 0), 32)  # fmt: skip
+        return (
+            timer
+            if name == "globaltimer"
+            else e.resize(e.binary_const("lshr", timer, 32 if name.endswith("hi") else 0), 32)
+        )
     return _sizes(fn, name)
 
 

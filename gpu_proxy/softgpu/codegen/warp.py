@@ -44,7 +44,12 @@ def _reduce(fn: Lowering, i: Instr, mods: Mods) -> None:
     count = _optional(fn, i, 2) if len(i.args) == 4 else const("i32", 0)
     predicate = fn.emitter.resize(fn.read(i.args[-1], "pred"), 32)
     result = fn.runtime(
-        "sg_op_barrier_red", "i32", fn.read(i.args[1], "u32"), count, const("i32", _RED[op]), predicate
+        "sg_op_barrier_red",
+        "i32",
+        fn.read(i.args[1], "u32"),
+        count,
+        const("i32", _RED[op]),
+        predicate,
     )
     _write(fn, i.args[0], result, ptx)
 
@@ -68,7 +73,9 @@ def shuffle(fn: Lowering, i: Instr, mods: Mods) -> None:
     mods.type()
     mask, site = _mask(fn, i, sync, 4)
     value, lane, clamp = (fn.read(x, "b32") for x in i.args[1:4])
-    both = fn.runtime("sg_op_shfl", "i64", const("i32", _SHUFFLE[mode]), value, lane, clamp, mask, site)
+    both = fn.runtime(
+        "sg_op_shfl", "i64", const("i32", _SHUFFLE[mode]), value, lane, clamp, mask, site
+    )
     target = i.args[0]
     if isinstance(target, Pair):
         fn.write(target.second, e.resize(e.binary_const("lshr", both, 32), 1))
@@ -83,7 +90,12 @@ def vote(fn: Lowering, i: Instr, mods: Mods) -> None:
     ptx = mods.type()
     mask, site = _mask(fn, i, sync, 2)
     predicate = fn.emitter.resize(fn.read(i.args[1], "pred"), 32)
-    _write(fn, i.args[0], fn.runtime("sg_op_vote", "i32", const("i32", _VOTE[kind]), predicate, mask, site), ptx)
+    _write(
+        fn,
+        i.args[0],
+        fn.runtime("sg_op_vote", "i32", const("i32", _VOTE[kind]), predicate, mask, site),
+        ptx,
+    )
 
 
 @instruction("match")
@@ -94,7 +106,9 @@ def match(fn: Lowering, i: Instr, mods: Mods) -> None:
     mods.one_of("sync")
     ptx = mods.type()
     value = e.resize(fn.read(i.args[1], ptx), 64)
-    both = fn.runtime("sg_op_match", "i64", const("i32", int(every)), value, fn.read(i.args[2], "b32"))
+    both = fn.runtime(
+        "sg_op_match", "i64", const("i32", int(every)), value, fn.read(i.args[2], "b32")
+    )
     target = i.args[0]
     if isinstance(target, Pair):
         fn.write(target.second, e.resize(e.binary_const("lshr", both, 32), 1))

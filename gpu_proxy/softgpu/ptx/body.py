@@ -5,8 +5,23 @@ from __future__ import annotations
 
 from gpu_proxy.softgpu.errors import LimitError, PtxError
 from gpu_proxy.softgpu.ptx.ast import (
-    Addr, Function, Group, Guard, Imm, Instr, Label, Not, Operand, Pair, Prototype, Reg, Sink, Special, Sym, Vec,
-)  # fmt: skip
+    Addr,
+    Function,
+    Group,
+    Guard,
+    Imm,
+    Instr,
+    Label,
+    Not,
+    Operand,
+    Pair,
+    Prototype,
+    Reg,
+    Sink,
+    Special,
+    Sym,
+    Vec,
+)
 from gpu_proxy.softgpu.ptx.declarations import parse_param_list, parse_registers, parse_variables
 from gpu_proxy.softgpu.ptx.lexer import Tokens
 from gpu_proxy.softgpu.ptx.numbers import negate, parse_constant

@@ -105,7 +105,8 @@ def _parse_attributes(tokens: Tokens, space: str) -> Variable:
         raise PtxError("a declaration without a type", tokens.line)
     if found.type in _OPAQUE:
         raise UnsupportedError(
-            f"'.{found.type}' (textures and surfaces) is not supported by the software GPU", tokens.line
+            f"'.{found.type}' (textures and surfaces) is not supported by the software GPU",
+            tokens.line,
         )
     return found
 
@@ -114,7 +115,9 @@ def _parse_attribute(tokens: Tokens) -> None:
     tokens.expect("(")
     name = tokens.next()
     if name == ".managed":
-        raise UnsupportedError("'.managed' variables are not supported by the software GPU", tokens.line)
+        raise UnsupportedError(
+            "'.managed' variables are not supported by the software GPU", tokens.line
+        )
     while not tokens.accept(")"):
         if tokens.accept("("):
             while not tokens.accept(")"):
@@ -132,9 +135,16 @@ def _parse_declarator(tokens: Tokens, proto: Variable) -> Variable:
         count *= 0 if tokens.value == "]" else parse_constant(tokens).bits
         tokens.expect("]")
     variable = Variable(
-        space=proto.space, type=proto.type, name=name, align=proto.align, count=count,
-        is_array=is_array, external=proto.external, vector=proto.vector, line=line,
-    )  # fmt: skip
+        space=proto.space,
+        type=proto.type,
+        name=name,
+        align=proto.align,
+        count=count,
+        is_array=is_array,
+        external=proto.external,
+        vector=proto.vector,
+        line=line,
+    )
     variable.align = variable.align or variable.element_bytes
     if tokens.accept("="):
         variable.init = _parse_init(tokens)

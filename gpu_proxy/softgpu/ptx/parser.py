@@ -8,15 +8,27 @@ import re
 from gpu_proxy.softgpu.errors import PtxError, UnsupportedError, VersionError
 from gpu_proxy.softgpu.ptx.ast import Function, Module
 from gpu_proxy.softgpu.ptx.body import BodyParser
-from gpu_proxy.softgpu.ptx.declarations import LINKAGE, parse_linkage, parse_param_list, parse_variables
+from gpu_proxy.softgpu.ptx.declarations import (
+    LINKAGE,
+    parse_linkage,
+    parse_param_list,
+    parse_variables,
+)
 from gpu_proxy.softgpu.ptx.lexer import Tokens
 from gpu_proxy.softgpu.ptx.numbers import parse_number
 
 NEWEST_VERSION = 93
 _NO_ARGUMENTS = (".noreturn", ".explicitcluster", ".blocksareclusters")
 _CLUSTERS = (".explicitcluster", ".blocksareclusters", ".reqnctapercluster")
-_IGNORED = (".minnctapersm", ".maxnreg", ".maxnctapersm", ".maxclusterrank", ".local_maxnreg",
-            ".abi_preserve", ".abi_preserve_control")  # fmt: skip
+_IGNORED = (
+    ".minnctapersm",
+    ".maxnreg",
+    ".maxnctapersm",
+    ".maxclusterrank",
+    ".local_maxnreg",
+    ".abi_preserve",
+    ".abi_preserve_control",
+)
 
 
 def parse(text: str) -> Module:
@@ -71,7 +83,9 @@ def _parse_version(tokens: Tokens, module: Module) -> None:
     module.version = int(match[1]) * 10 + int(match[2])
     if module.version > NEWEST_VERSION:
         newest = f"{NEWEST_VERSION // 10}.{NEWEST_VERSION % 10}"
-        raise VersionError(f"PTX version {match[0]} is newer than {newest}, the newest that the software GPU reads")
+        raise VersionError(
+            f"PTX version {match[0]} is newer than {newest}, the newest that the software GPU reads"
+        )
 
 
 def _parse_target(tokens: Tokens, module: Module) -> None:
@@ -113,11 +127,11 @@ def _parse_function_directives(tokens: Tokens, function: Function) -> None:
             if not numbers or max(numbers) > 1:
                 raise UnsupportedError(
                     f"'{directive}' (thread block clusters) in kernel '{function.name}' is not supported "
-                    "by the software GPU", line,
-                )  # fmt: skip
+                    "by the software GPU",
+                    line,
+                )
         elif directive not in (*_IGNORED, *_NO_ARGUMENTS, ".pragma"):
             raise PtxError(f"unexpected {directive}", line)
-    return
 
 
 def _parse_arguments(tokens: Tokens) -> list[int]:

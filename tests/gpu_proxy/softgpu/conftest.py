@@ -11,7 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 
-from softgpu_harness import Gpu, nvcc  # noqa: E402 - found through the line above
+from softgpu_harness import Gpu, nvcc
 
 
 @pytest.fixture(scope="session")

@@ -26,7 +26,9 @@ class Helper:
     def __init__(self, environment: dict[str, str]) -> None:
         self.socket, theirs = socket.socketpair()
         command = [sys.executable, "-m", "gpu_proxy.softgpu.compiler", "--fd", str(theirs.fileno())]
-        self.process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env={**os.environ, **environment})
+        self.process = subprocess.Popen(
+            command, pass_fds=[theirs.fileno()], env={**os.environ, **environment}
+        )
         theirs.close()
 
     def ask(self, image: bytes) -> tuple[int, bytes]:

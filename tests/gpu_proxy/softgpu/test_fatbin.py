@@ -18,10 +18,28 @@ from gpu_proxy.softgpu.fatbin import find_ptx
 PTX, ELF = 1, 2
 
 
-def entry(kind: int, arch: int, payload: bytes, flags: int = 0, plain: int = 0, stored: int | None = None) -> bytes:
+def entry(
+    kind: int, arch: int, payload: bytes, flags: int = 0, plain: int = 0, stored: int | None = None
+) -> bytes:
     stored = len(payload) if stored is None else stored
     padded = payload + bytes(-len(payload) % 8)
-    head = struct.pack("<HHIQIIHHIIIQQQ", kind, 0x101, 64, len(padded), stored if flags else 0, 0, 5, 8, arch, 0, 0, flags, 0, plain)
+    head = struct.pack(
+        "<HHIQIIHHIIIQQQ",
+        kind,
+        0x101,
+        64,
+        len(padded),
+        stored if flags else 0,
+        0,
+        5,
+        8,
+        arch,
+        0,
+        0,
+        flags,
+        0,
+        plain,
+    )
     return head + padded
 
 
@@ -38,7 +56,9 @@ def test_plain_text() -> None:
     assert find_ptx(b"\n.version 8.5\n\0\0") == "\n.version 8.5\n"
 
 
-@pytest.mark.parametrize(("archs", "chosen"), [((52, 75, 80, 90), 80), ((50, 70), 70), ((90, 100), 90), ((80,), 80)])
+@pytest.mark.parametrize(
+    ("archs", "chosen"), [((52, 75, 80, 90), 80), ((50, 70), 70), ((90, 100), 90), ((80,), 80)]
+)
 def test_the_best_ptx(archs: tuple[int, ...], chosen: int) -> None:
     image = fatbin(entry(ELF, 80, b"\x7fELF"), *(entry(PTX, a, text(a)) for a in archs))
     assert f"for {chosen}" in find_ptx(image)
@@ -50,7 +70,9 @@ def test_compression(method: str) -> None:
     if method == "zstd":
         image = fatbin(entry(PTX, 80, zstandard.compress(plain), 0x8000, len(plain)))
     else:
-        image = fatbin(entry(PTX, 80, lz4.block.compress(plain, store_size=False), 0x2000, len(plain)))
+        image = fatbin(
+            entry(PTX, 80, lz4.block.compress(plain, store_size=False), 0x2000, len(plain))
+        )
     assert "for 80" in find_ptx(image)
 
 
@@ -64,11 +86,17 @@ def test_only_machine_code() -> None:
 @pytest.mark.parametrize(
     "image",
     [
-        fatbin(entry(PTX, 80, text(80)))[:-8], fatbin(entry(PTX, 80, b"zz", 0x8000, 10)), fatbin(entry(PTX, 80, b"zz", 0x2000, 10)),
-        fatbin(entry(PTX, 80, b"zz", 0x2000, 10, stored=1 << 30)), fatbin(entry(PTX, 80, b"zz", 0x8000, 1 << 60)),
-        struct.pack("<IHHQ", 0xBA55ED50, 1, 0, 5) + bytes(90), struct.pack("<I", 0x466243B1) + bytes(20), b"", b"rubbish",
+        fatbin(entry(PTX, 80, text(80)))[:-8],
+        fatbin(entry(PTX, 80, b"zz", 0x8000, 10)),
+        fatbin(entry(PTX, 80, b"zz", 0x2000, 10)),
+        fatbin(entry(PTX, 80, b"zz", 0x2000, 10, stored=1 << 30)),
+        fatbin(entry(PTX, 80, b"zz", 0x8000, 1 << 60)),
+        struct.pack("<IHHQ", 0xBA55ED50, 1, 0, 5) + bytes(90),
+        struct.pack("<I", 0x466243B1) + bytes(20),
+        b"",
+        b"rubbish",
     ],
-)  # fmt: skip
+)
 def test_damaged_images(image: bytes) -> None:
     with pytest.raises(SoftGpuError):
         find_ptx(image)
@@ -77,7 +105,9 @@ def test_damaged_images(image: bytes) -> None:
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=300), st.integers(0, 200), st.binary(max_size=8))
 def test_random_damage_is_an_error_or_a_text(tail: bytes, at: int, patch: bytes) -> None:
-    image = bytearray(fatbin(entry(PTX, 80, zstandard.compress(text(80)), 0x8000, 24), entry(ELF, 80, tail)))
+    image = bytearray(
+        fatbin(entry(PTX, 80, zstandard.compress(text(80)), 0x8000, 24), entry(ELF, 80, tail))
+    )
     image[at : at + len(patch)] = patch
     try:
         assert isinstance(find_ptx(bytes(image)), str)

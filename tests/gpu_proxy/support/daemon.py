@@ -72,3 +72,8 @@ class Daemon:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         return self.process.wait(SECONDS)
+
+    def check_log(self) -> None:
+        """Fail when the daemon has met a bug of its own."""
+        bugs = [x for x in self.lines() if x["event"] in ("internal-error", "session-failed")]
+        assert not bugs, bugs

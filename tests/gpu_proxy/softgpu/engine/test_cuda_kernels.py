@@ -345,7 +345,9 @@ def test_function_pointers(gpu: Gpu, image: Image, which: int, expected: float) 
     assert (out.get() == expected).all()
 
 
-@pytest.mark.parametrize("address", [0, 1, 0xF500000000000000, 0xF500000000000011, 0xF500000000001000, 2**64 - 1])
+@pytest.mark.parametrize(
+    "address", [0, 1, 0xF500000000000000, 0xF500000000000011, 0xF500000000001000, 2**64 - 1]
+)
 def test_call_through_a_wild_pointer(gpu: Gpu, image: Image, address: int) -> None:
     with pytest.raises(KernelFault) as failed:
         image.run("wild_call", 1, 1, gpu.zeros(1, np.float32), address)
@@ -376,7 +378,9 @@ def test_local_arrays(gpu: Gpu, image: Image) -> None:
 
 
 def test_struct_by_value(gpu: Gpu, image: Image) -> None:
-    record = np.zeros(1, np.dtype([("n", "i4"), ("_", "i4"), ("d", "f8", 5), ("c", "i1"), ("pad", "i1", 7)]))
+    record = np.zeros(
+        1, np.dtype([("n", "i4"), ("_", "i4"), ("d", "f8", 5), ("c", "i1"), ("pad", "i1", 7)])
+    )
     record["n"], record["d"], record["c"] = 3, [[1, 2, 3, 4, 5.5]], 7
     out = gpu.zeros(1, np.float64)
     image.run("by_value", 1, 1, out, record.tobytes(), 4)
@@ -396,7 +400,9 @@ def test_half_arithmetic(gpu: Gpu, image: Image) -> None:
         assert np.array_equal(got[1], a * b, equal_nan=True)
         exact = a.astype(np.float64) * b + a
         assert np.array_equal(got[2], exact.astype(np.float16), equal_nan=True)
-        assert np.allclose(got[3], (a.astype(np.float32) / b).astype(np.float16), rtol=2e-3, equal_nan=True)
+        assert np.allclose(
+            got[3], (a.astype(np.float32) / b).astype(np.float16), rtol=2e-3, equal_nan=True
+        )
         assert np.allclose(got[4], np.sqrt(np.abs(a)), rtol=2e-3)
         assert np.array_equal(got[5], np.maximum(a, b))
         assert np.array_equal(got[6], (a.astype(np.float32) * np.float32(3.1)).astype(np.float16))
@@ -436,9 +442,20 @@ def test_float_functions_within_their_stated_error(gpu: Gpu, image: Image) -> No
     out = gpu.zeros(12 * n, np.float32)
     image.run("maths", 8, 256, gpu.put(x), out, n)
     got, wide = out.get().reshape(12, n), x.astype(np.float64)
-    functions = [np.sin, np.cos, np.exp, lambda v: np.log(abs(v)), np.tanh, lambda v: np.sqrt(abs(v)), lambda v: 1 / v,
-                 lambda v: abs(v) ** 1.5, np.vectorize(math.erf), lambda v: np.arctan2(v, 2.0),
-                 lambda v: 1 / np.sqrt(abs(v)), lambda v: np.fmod(v, float(np.float32(0.7)))]  # fmt: skip
+    functions = [
+        np.sin,
+        np.cos,
+        np.exp,
+        lambda v: np.log(abs(v)),
+        np.tanh,
+        lambda v: np.sqrt(abs(v)),
+        lambda v: 1 / v,
+        lambda v: abs(v) ** 1.5,
+        np.vectorize(math.erf),
+        lambda v: np.arctan2(v, 2.0),
+        lambda v: 1 / np.sqrt(abs(v)),
+        lambda v: np.fmod(v, float(np.float32(0.7))),
+    ]
     limits = [2, 2, 2, 1, 2, 0.5, 0.5, 4, 2, 3, 2, 0]
     for row, function, limit in zip(got, functions, limits, strict=True):
         assert _ulps(row, function(wide)) <= limit + 0.51, function
@@ -451,10 +468,23 @@ def test_double_functions_within_their_stated_error(gpu: Gpu, image: Image) -> N
     out = gpu.zeros(12 * 256, np.float64)
     image.run("dmaths", 1, 256, gpu.put(x), out, 256)
     got = out.get().reshape(12, 256)
-    functions = [np.sin, np.exp, lambda v: np.log(abs(v)), lambda v: 1 / v, lambda v: np.sqrt(abs(v)),
-                 lambda v: abs(v) ** 0.3, lambda v: v / 3.7, np.tan, np.vectorize(math.erf),
-                 lambda v: 1 / np.sqrt(abs(v)), None, np.cbrt]  # fmt: skip
-    for row, function, limit in zip(got, functions, [2, 1, 1, 0, 0, 2, 0, 2, 2, 1, 0, 1], strict=True):
+    functions = [
+        np.sin,
+        np.exp,
+        lambda v: np.log(abs(v)),
+        lambda v: 1 / v,
+        lambda v: np.sqrt(abs(v)),
+        lambda v: abs(v) ** 0.3,
+        lambda v: v / 3.7,
+        np.tan,
+        np.vectorize(math.erf),
+        lambda v: 1 / np.sqrt(abs(v)),
+        None,
+        np.cbrt,
+    ]
+    for row, function, limit in zip(
+        got, functions, [2, 1, 1, 0, 0, 2, 0, 2, 2, 1, 0, 1], strict=True
+    ):
         if function is not None:
             assert _ulps(row, function(x)) <= limit + 1, function
 
@@ -588,8 +618,15 @@ def test_histogram(gpu: Gpu, image: Image) -> None:
 def test_three_dimensions(gpu: Gpu, image: Image) -> None:
     out = gpu.zeros(2 * 3 * 2 * 24, np.int32)
     image.run("ids", (2, 3, 2), (4, 3, 2), out)
-    wanted = [x + 10 * y + 100 * z + 1000 * bx + 10000 * by + 100000 * bz for bz in range(2) for by in range(3)
-              for bx in range(2) for z in range(2) for y in range(3) for x in range(4)]  # fmt: skip
+    wanted = [
+        x + 10 * y + 100 * z + 1000 * bx + 10000 * by + 100000 * bz
+        for bz in range(2)
+        for by in range(3)
+        for bx in range(2)
+        for z in range(2)
+        for y in range(3)
+        for x in range(4)
+    ]
     assert out.get().tolist() == wanted
 
 
@@ -605,7 +642,16 @@ def test_divisions(gpu: Gpu, image: Image) -> None:
     out = gpu.zeros(32, np.int64)
     image.run("divisions", 1, 8, gpu.put(a), gpu.put(b), out, 8)
     got = out.get().reshape(4, 8)
-    assert got[0].tolist() == [3, -3, -((2**63 - 1) // 3), -(2**63), -1, -((2**63) // 3), -1, -123456789]
+    assert got[0].tolist() == [
+        3,
+        -3,
+        -((2**63 - 1) // 3),
+        -(2**63),
+        -1,
+        -((2**63) // 3),
+        -1,
+        -123456789,
+    ]
     assert got[1, :4].tolist() == [1, -1, 1, 0]
 
 

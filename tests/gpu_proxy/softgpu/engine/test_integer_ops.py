@@ -114,11 +114,25 @@ for bits in (16, 32, 64):
         if bits > 16:
             OPS += [
                 (f"mad.hi.{t} D, A, B, C", bits, s, bits, lambda a, b, c, n=bits: (a * b >> n) + c),
-                (f"bfe.{t} D, A, BL, CL", bits, s, bits, lambda a, b, c, n=bits, g=sign: bfe(a, b, c, n, g)),
+                (
+                    f"bfe.{t} D, A, BL, CL",
+                    bits,
+                    s,
+                    bits,
+                    lambda a, b, c, n=bits, g=sign: bfe(a, b, c, n, g),
+                ),
                 (f"bfind.{t} L, A", bits, s, 32, lambda a, b, c, n=bits, g=sign: bfind(a, n, g)),
             ]
         name = "shr." + t
-        OPS.append((f"{name} D, A, BL", bits, s, bits, lambda a, b, c, n=bits: a >> min(unsigned(b, 32), 999)))
+        OPS.append(
+            (
+                f"{name} D, A, BL",
+                bits,
+                s,
+                bits,
+                lambda a, b, c, n=bits: a >> min(unsigned(b, 32), 999),
+            )
+        )
     n = bits
     OPS += [
         (f"neg.s{n} D, A", n, True, n, lambda a, b, c: -a),
@@ -136,28 +150,69 @@ for bits in (16, 32, 64):
             (f"clz.b{n} L, A", n, False, 32, lambda a, b, c, n=n: n - a.bit_length()),
             (f"brev.b{n} D, A", n, False, n, lambda a, b, c, n=n: int(f"{a:0{n}b}"[::-1], 2)),
             (f"bfi.b{n} D, A, B, CL, 7", n, False, n, lambda a, b, c, n=n: bfi(a, b, c, 7, n)),
-            (f"add.cc.u{n} D, A, B; addc.u{n} D, C, 0", n, False, n, lambda a, b, c, n=n: c + (a + b >> n)),
-            (f"sub.cc.u{n} D, A, B; subc.u{n} D, C, 0", n, False, n, lambda a, b, c: c - int(a < b)),
-            (f"mad.lo.cc.u{n} D, A, B, C; madc.hi.u{n} D, A, B, C", n, False, n,
-             lambda a, b, c, n=n: (a * b >> n) + c + (((a * b & (1 << n) - 1) + c) >> n)),
-        ]  # fmt: skip
+            (
+                f"add.cc.u{n} D, A, B; addc.u{n} D, C, 0",
+                n,
+                False,
+                n,
+                lambda a, b, c, n=n: c + (a + b >> n),
+            ),
+            (
+                f"sub.cc.u{n} D, A, B; subc.u{n} D, C, 0",
+                n,
+                False,
+                n,
+                lambda a, b, c: c - int(a < b),
+            ),
+            (
+                f"mad.lo.cc.u{n} D, A, B, C; madc.hi.u{n} D, A, B, C",
+                n,
+                False,
+                n,
+                lambda a, b, c, n=n: (a * b >> n) + c + (((a * b & (1 << n) - 1) + c) >> n),
+            ),
+        ]
 OPS += [
     ("add.sat.s32 D, A, B", 32, True, 32, lambda a, b, c: clamp(a + b, 32)),
     ("sub.sat.s32 D, A, B", 32, True, 32, lambda a, b, c: clamp(a - b, 32)),
     ("mul24.lo.s32 D, A, B", 32, True, 32, lambda a, b, c: signed(a, 24) * signed(b, 24)),
-    ("mul24.hi.u32 D, A, B", 32, False, 32, lambda a, b, c: unsigned(a, 24) * unsigned(b, 24) >> 16),
-    ("mad24.lo.u32 D, A, B, C", 32, False, 32, lambda a, b, c: unsigned(a, 24) * unsigned(b, 24) + c),
+    (
+        "mul24.hi.u32 D, A, B",
+        32,
+        False,
+        32,
+        lambda a, b, c: unsigned(a, 24) * unsigned(b, 24) >> 16,
+    ),
+    (
+        "mad24.lo.u32 D, A, B, C",
+        32,
+        False,
+        32,
+        lambda a, b, c: unsigned(a, 24) * unsigned(b, 24) + c,
+    ),
     ("prmt.b32 D, A, B, C", 32, False, 32, prmt),
     ("lop3.b32 D, A, B, C, 0x96", 32, False, 32, lambda a, b, c: a ^ b ^ c),
     ("lop3.b32 D, A, B, C, 0xE8", 32, False, 32, lambda a, b, c: lop3(a, b, c, 0xE8)),
     ("lop3.b32 D, A, B, C, 0x3B", 32, False, 32, lambda a, b, c: lop3(a, b, c, 0x3B)),
     ("shf.l.wrap.b32 D, A, B, C", 32, False, 32, lambda a, b, c: (b << 32 | a) << (c & 31) >> 32),
     ("shf.r.wrap.b32 D, A, B, C", 32, False, 32, lambda a, b, c: (b << 32 | a) >> (c & 31)),
-    ("shf.l.clamp.b32 D, A, B, C", 32, False, 32, lambda a, b, c: (b << 32 | a) << min(c, 32) >> 32),
+    (
+        "shf.l.clamp.b32 D, A, B, C",
+        32,
+        False,
+        32,
+        lambda a, b, c: (b << 32 | a) << min(c, 32) >> 32,
+    ),
     ("shf.r.clamp.b32 D, A, B, C", 32, False, 32, lambda a, b, c: (b << 32 | a) >> min(c, 32)),
     ("dp4a.s32.s32 D, A, B, C", 32, False, 32, lambda a, b, c: dot4(a, b, c, True, True)),
     ("dp4a.u32.s32 D, A, B, C", 32, False, 32, lambda a, b, c: dot4(a, b, c, False, True)),
-    ("bfind.shiftamt.u32 L, A", 32, False, 32, lambda a, b, c: 31 - bfind(a, 32, False) if a else -1),
+    (
+        "bfind.shiftamt.u32 L, A",
+        32,
+        False,
+        32,
+        lambda a, b, c: 31 - bfind(a, 32, False) if a else -1,
+    ),
     ("cvt.sat.u8.s32 D, A", 32, True, 32, lambda a, b, c: max(0, min(255, a))),
     ("cvt.sat.s16.u32 D, A", 32, False, 32, lambda a, b, c: min(32767, a)),
     ("cvt.s8.s32 D, A", 32, True, 32, lambda a, b, c: signed(a, 8)),
@@ -170,20 +225,41 @@ OPS += [
     ("bmsk.clamp.b32 D, A, 5", 32, False, 32, lambda a, b, c: 31 << a if a < 32 else 0),
 ]
 for condition, function in {
-    "eq": lambda a, b: a == b, "ne": lambda a, b: a != b, "lt": lambda a, b: a < b, "le": lambda a, b: a <= b,
-    "gt": lambda a, b: a > b, "ge": lambda a, b: a >= b,
-}.items():  # fmt: skip
+    "eq": lambda a, b: a == b,
+    "ne": lambda a, b: a != b,
+    "lt": lambda a, b: a < b,
+    "le": lambda a, b: a <= b,
+    "gt": lambda a, b: a > b,
+    "ge": lambda a, b: a >= b,
+}.items():
     for bits in (16, 32, 64):
         for letter in "su":
-            OPS.append((f"setp.{condition}.{letter}{bits} %p1, A, B; selp.u32 L, 1, 0, %p1", bits, letter == "s", 32,
-                        lambda a, b, c, f=function: int(f(a, b))))  # fmt: skip
+            OPS.append(
+                (
+                    f"setp.{condition}.{letter}{bits} %p1, A, B; selp.u32 L, 1, 0, %p1",
+                    bits,
+                    letter == "s",
+                    32,
+                    lambda a, b, c, f=function: int(f(a, b)),
+                )
+            )
 
 
 def _registers(text: str, bits: int, result_bits: int) -> str:
     letters = {16: "%h", 32: "%r", 64: "%d"}
-    names = {"D": f"{letters[result_bits]}10", "A": f"{letters[bits]}11", "B": f"{letters[bits]}12",
-             "C": f"{letters[bits]}13", "L": "%r14", "BL": "%r15", "CL": "%r16"}  # fmt: skip
-    return " ".join(names.get(word.strip(",;"), word.strip(",;")) + word[len(word.rstrip(",;")) :] for word in text.split())
+    names = {
+        "D": f"{letters[result_bits]}10",
+        "A": f"{letters[bits]}11",
+        "B": f"{letters[bits]}12",
+        "C": f"{letters[bits]}13",
+        "L": "%r14",
+        "BL": "%r15",
+        "CL": "%r16",
+    }
+    return " ".join(
+        names.get(word.strip(",;"), word.strip(",;")) + word[len(word.rstrip(",;")) :]
+        for word in text.split()
+    )
 
 
 def _body() -> str:
@@ -210,12 +286,35 @@ def image(engine: Gpu) -> Image:
     return engine.compile(kernel("u64 ops, u64 out", _body()))
 
 
-EXTREMES = [0, 1, 2, 31, 32, 33, 63, 64, 255, 2**15 - 1, 2**15, 2**16 - 1, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1, 2**63,
-            2**64 - 1, 0x7FFF8000_80007FFF]  # fmt: skip
+EXTREMES = [
+    0,
+    1,
+    2,
+    31,
+    32,
+    33,
+    63,
+    64,
+    255,
+    2**15 - 1,
+    2**15,
+    2**16 - 1,
+    2**31 - 1,
+    2**31,
+    2**32 - 1,
+    2**63 - 1,
+    2**63,
+    2**64 - 1,
+    0x7FFF8000_80007FFF,
+]
 operand = st.one_of(st.sampled_from(EXTREMES), st.integers(0, 2**64 - 1), st.integers(0, 300))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(rows=st.lists(st.tuples(operand, operand, operand), min_size=COUNT, max_size=COUNT))
 def test_integer_operations(gpu: Gpu, image: Image, rows: list[tuple[int, int, int]]) -> None:
     gpu.reset()
@@ -229,4 +328,6 @@ def test_integer_operations(gpu: Gpu, image: Image, rows: list[tuple[int, int, i
                 if marker in text:
                     values[position] = unsigned(row[position], 32)
             wanted = unsigned(meaning(*values), 32 if " L," in text else result_bits)
-            assert int(result) == wanted, f"{text} of {[hex(v) for v in row]}: {int(result):#x}, not {wanted:#x}"
+            assert int(result) == wanted, (
+                f"{text} of {[hex(v) for v in row]}: {int(result):#x}, not {wanted:#x}"
+            )

@@ -13,7 +13,9 @@ HEAD = ".version 8.5\n.target sm_80, debug\n.address_size 64\n"
 
 
 def body(text: str) -> list[Instr | Label]:
-    module = parse(f"{HEAD}.entry k() {{ .reg .pred %p<3>; .reg .b32 %r<9>; .reg .b64 %d<9>;\n{text}\n}}")
+    module = parse(
+        f"{HEAD}.entry k() {{ .reg .pred %p<3>; .reg .b32 %r<9>; .reg .b64 %d<9>;\n{text}\n}}"
+    )
     return module.functions["k"].body or []
 
 
@@ -31,14 +33,21 @@ def test_versions() -> None:
 @pytest.mark.parametrize(
     ("text", "arg"),
     [
-        ("mov.u32 %r1, 0x1F;", Imm(31)), ("mov.u32 %r1, -7;", Imm(-7)), ("mov.u32 %r1, 017;", Imm(15)),
-        ("mov.u32 %r1, 0b101U;", Imm(5)), ("mov.u32 %r1, 0f3F800000;", Imm(0x3F800000, "f32")),
-        ("mov.u32 %r1, -0f3F800000;", Imm(0xBF800000, "f32")), ("mov.u32 %r1, (1<<4)|3;", Imm(19)),
-        ("mov.u32 %r1, 1.5;", Imm(0x3FF8000000000000, "f64")), ("mov.u32 %r1, WARP_SZ;", Imm(32)),
-        ("mov.u64 %d1, table+8;", Sym("table", 8)), ("mov.b64 %d1, {%r1, %r2};", Vec((Reg("%r1"), Reg("%r2")))),
-        ("ld.u32 %r1, [%d1+-4];", Addr(Reg("%d1"), -4)), ("ld.u32 %r1, [var+12];", Addr(Sym("var"), 12)),
+        ("mov.u32 %r1, 0x1F;", Imm(31)),
+        ("mov.u32 %r1, -7;", Imm(-7)),
+        ("mov.u32 %r1, 017;", Imm(15)),
+        ("mov.u32 %r1, 0b101U;", Imm(5)),
+        ("mov.u32 %r1, 0f3F800000;", Imm(0x3F800000, "f32")),
+        ("mov.u32 %r1, -0f3F800000;", Imm(0xBF800000, "f32")),
+        ("mov.u32 %r1, (1<<4)|3;", Imm(19)),
+        ("mov.u32 %r1, 1.5;", Imm(0x3FF8000000000000, "f64")),
+        ("mov.u32 %r1, WARP_SZ;", Imm(32)),
+        ("mov.u64 %d1, table+8;", Sym("table", 8)),
+        ("mov.b64 %d1, {%r1, %r2};", Vec((Reg("%r1"), Reg("%r2")))),
+        ("ld.u32 %r1, [%d1+-4];", Addr(Reg("%d1"), -4)),
+        ("ld.u32 %r1, [var+12];", Addr(Sym("var"), 12)),
     ],
-)  # fmt: skip
+)
 def test_operands(text: str, arg: object) -> None:
     assert only(text).args[1] == arg
 
@@ -52,7 +61,9 @@ def test_guards_modifiers_and_pairs() -> None:
 
 
 def test_inner_scopes_have_names_of_their_own() -> None:
-    first, second, third = body("mov.u32 %r1, 1; { .reg .b32 %r1; mov.u32 %r1, 2; { .reg .b32 %r1; mov.u32 %r1, 3; } }")
+    first, second, third = body(
+        "mov.u32 %r1, 1; { .reg .b32 %r1; mov.u32 %r1, 2; { .reg .b32 %r1; mov.u32 %r1, 3; } }"
+    )
     assert isinstance(first, Instr)
     assert isinstance(second, Instr)
     assert isinstance(third, Instr)
@@ -67,8 +78,10 @@ def test_labels_of_inner_scopes() -> None:
 
 
 def test_initialisers() -> None:
-    module = parse(HEAD + ".global .align 4 .u32 a[2][2] = {{1, 2}, {3}}; .global .u64 p = generic(a)+4;"
-                   ".global .b8 q[3] = {0xFF(a), 0xFF00(a), 7}; .visible .const .f32 c = 0f40000000;")  # fmt: skip
+    module = parse(
+        HEAD + ".global .align 4 .u32 a[2][2] = {{1, 2}, {3}}; .global .u64 p = generic(a)+4;"
+        ".global .b8 q[3] = {0xFF(a), 0xFF00(a), 7}; .visible .const .f32 c = 0f40000000;"
+    )
     assert module.variables["a"].bytes == 16
     assert module.variables["a"].init == [Imm(1), Imm(2), Imm(3)]
     assert module.variables["p"].init == [Sym("a", 4)]
@@ -76,14 +89,21 @@ def test_initialisers() -> None:
 
 
 def test_debug_information_is_skipped() -> None:
-    parse(HEAD + '.file 1 "a//b.cu"\n.entry k() {\n.loc 1 2 3, function_name $x, inlined_at 1 2 3\nret;\n}\n'
-          ".section .debug_str { .b8 1, 2 }\n/* a comment\n of two lines */")  # fmt: skip
+    parse(
+        HEAD
+        + '.file 1 "a//b.cu"\n.entry k() {\n.loc 1 2 3, function_name $x, inlined_at 1 2 3\nret;\n}\n'
+        ".section .debug_str { .b8 1, 2 }\n/* a comment\n of two lines */"
+    )
 
 
 def test_performance_directives() -> None:
     function = parse(HEAD + ".entry k()\n.maxntid 128, 2\n.minnctapersm 1\n{ ret; }").functions["k"]
     assert function.max_threads == 256
-    assert parse(HEAD + ".entry k() .reqntid 8,4,2 { ret; }").functions["k"].required_block == (8, 4, 2)
+    assert parse(HEAD + ".entry k() .reqntid 8,4,2 { ret; }").functions["k"].required_block == (
+        8,
+        4,
+        2,
+    )
 
 
 @pytest.mark.parametrize(
@@ -92,7 +112,11 @@ def test_performance_directives() -> None:
         ("hello", PtxError, "line 1: unexpected 'hello'"),
         ("", PtxError, "no .version directive"),
         (".version 99.0", VersionError, "PTX version 99.0 is newer than"),
-        (HEAD + ".entry k() {\n mov.u32 %r1, 2;\n}", PtxError, "destination in kernel 'k' that is no register"),
+        (
+            HEAD + ".entry k() {\n mov.u32 %r1, 2;\n}",
+            PtxError,
+            "destination in kernel 'k' that is no register",
+        ),
         (HEAD + ".entry k() {\n add.u32 $;\n}", PtxError, "line 5"),
         (HEAD + ".entry k() { ret;", PtxError, "found 'the end'"),
         (HEAD + ".global .texref t;", UnsupportedError, "textures"),
@@ -102,7 +126,7 @@ def test_performance_directives() -> None:
         (HEAD.replace("64", "32"), UnsupportedError, "64-bit addresses"),
         (HEAD + ".global .b8 x[99999999999];", SoftGpuError, "has 99999999999 bytes"),
     ],
-)  # fmt: skip
+)
 def test_errors_say_what_and_where(text: str, error: type[Exception], message: str) -> None:
     from gpu_proxy.softgpu.codegen import generate
 

@@ -22,24 +22,53 @@ import numpy as np
 from gpu_proxy.softgpu import compiler
 
 CSRC = Path(compiler.__file__).parent / "csrc"
-FLAGS = ["-std=gnu11", "-O2", "-g", "-fPIC", "-Wall", "-Wextra", "-Werror", "-Wconversion", "-Wshadow", "-Wvla"]
+FLAGS = [
+    "-std=gnu11",
+    "-O2",
+    "-g",
+    "-fPIC",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+    "-Wconversion",
+    "-Wshadow",
+    "-Wvla",
+]
 ARENA_BYTES = 1 << 30
 USABLE_BYTES = 256 << 20
 ERROR_BYTES = 512
 
-FAULT_NAMES = ["NONE", "ILLEGAL_ADDRESS", "MISALIGNED", "ILLEGAL_INSTRUCTION", "TRAP", "ASSERT", "STACK_OVERFLOW",
-               "HARDWARE", "CANCELLED"]  # fmt: skip
+FAULT_NAMES = [
+    "NONE",
+    "ILLEGAL_ADDRESS",
+    "MISALIGNED",
+    "ILLEGAL_INSTRUCTION",
+    "TRAP",
+    "ASSERT",
+    "STACK_OVERFLOW",
+    "HARDWARE",
+    "CANCELLED",
+]
 
 _CHECK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_int)
 _PRINT = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_size_t)
 
 
 class _Memory(ctypes.Structure):
-    _fields_ = [("arena_base", ctypes.c_uint64), ("arena_bytes", ctypes.c_uint64), ("check", _CHECK), ("print", _PRINT)]
+    _fields_ = [
+        ("arena_base", ctypes.c_uint64),
+        ("arena_bytes", ctypes.c_uint64),
+        ("check", _CHECK),
+        ("print", _PRINT),
+    ]
 
 
 class _Fault(ctypes.Structure):
-    _fields_ = [("kind", ctypes.c_int), ("address", ctypes.c_uint64), ("text", ctypes.c_char * ERROR_BYTES)]
+    _fields_ = [
+        ("kind", ctypes.c_int),
+        ("address", ctypes.c_uint64),
+        ("text", ctypes.c_char * ERROR_BYTES),
+    ]
 
 
 class _Param(ctypes.Structure):
@@ -48,25 +77,41 @@ class _Param(ctypes.Structure):
 
 class _Kernel(ctypes.Structure):
     _fields_ = [
-        ("name", ctypes.c_char_p), ("param_count", ctypes.c_uint32), ("param_bytes", ctypes.c_uint32),
-        ("params", ctypes.POINTER(_Param)), ("static_shared_bytes", ctypes.c_uint32),
-        ("local_bytes", ctypes.c_uint32), ("max_threads", ctypes.c_uint32), ("required_block", ctypes.c_uint32 * 3),
-        ("ptx_version", ctypes.c_uint32), ("target", ctypes.c_uint32), ("image", ctypes.c_void_p),
+        ("name", ctypes.c_char_p),
+        ("param_count", ctypes.c_uint32),
+        ("param_bytes", ctypes.c_uint32),
+        ("params", ctypes.POINTER(_Param)),
+        ("static_shared_bytes", ctypes.c_uint32),
+        ("local_bytes", ctypes.c_uint32),
+        ("max_threads", ctypes.c_uint32),
+        ("required_block", ctypes.c_uint32 * 3),
+        ("ptx_version", ctypes.c_uint32),
+        ("target", ctypes.c_uint32),
+        ("image", ctypes.c_void_p),
         ("code", ctypes.c_void_p),
-    ]  # fmt: skip
+    ]
 
 
 class _Global(ctypes.Structure):
-    _fields_ = [("name", ctypes.c_char_p), ("bytes", ctypes.c_uint64), ("align", ctypes.c_uint32),
-                ("is_constant", ctypes.c_uint32), ("init", ctypes.c_void_p)]  # fmt: skip
+    _fields_ = [
+        ("name", ctypes.c_char_p),
+        ("bytes", ctypes.c_uint64),
+        ("align", ctypes.c_uint32),
+        ("is_constant", ctypes.c_uint32),
+        ("init", ctypes.c_void_p),
+    ]
 
 
 class _Launch(ctypes.Structure):
     _fields_ = [
-        ("kernel", ctypes.POINTER(_Kernel)), ("grid", ctypes.c_uint32 * 3), ("block", ctypes.c_uint32 * 3),
-        ("dynamic_shared_bytes", ctypes.c_uint32), ("params", ctypes.c_void_p), ("cooperative", ctypes.c_int),
+        ("kernel", ctypes.POINTER(_Kernel)),
+        ("grid", ctypes.c_uint32 * 3),
+        ("block", ctypes.c_uint32 * 3),
+        ("dynamic_shared_bytes", ctypes.c_uint32),
+        ("params", ctypes.c_void_p),
+        ("cooperative", ctypes.c_int),
         ("cancel", ctypes.c_void_p),
-    ]  # fmt: skip
+    ]
 
 
 class KernelFault(Exception):
@@ -84,7 +129,9 @@ def build_engine() -> Path:
     """libsgengine.so, in a temporary directory of this test run."""
     target = Path(tempfile.mkdtemp(prefix="sgengine-")) / "libsgengine.so"
     sources = sorted(map(str, CSRC.glob("*.c")))
-    subprocess.run(["gcc", *FLAGS, "-shared", "-o", str(target), *sources, "-lm", "-lpthread"], check=True)
+    subprocess.run(
+        ["gcc", *FLAGS, "-shared", "-o", str(target), *sources, "-lm", "-lpthread"], check=True
+    )
     return target
 
 
@@ -108,9 +155,15 @@ class Image:
         assert lib.sg_image_finish(handle) == 0
 
     def run(
-        self, name: str, grid: Any, block: Any, *args: Any, shared: int = 0, cooperative: bool = False,
+        self,
+        name: str,
+        grid: Any,
+        block: Any,
+        *args: Any,
+        shared: int = 0,
+        cooperative: bool = False,
         cancel: int | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Launch; ints fill their parameter's size, numpy scalars and bytes are taken as they are."""
         kernel = self.kernels[name].contents
         buffer = bytearray(kernel.param_bytes)
@@ -121,7 +174,15 @@ class Image:
             assert len(data) == slot.bytes, (n, arg, slot.bytes)
             buffer[slot.offset : slot.offset + slot.bytes] = data
         params = (ctypes.c_char * max(len(buffer), 1)).from_buffer_copy(bytes(buffer) or b"\0")
-        launch = _Launch(self.kernels[name], _dim(grid), _dim(block), shared, ctypes.addressof(params), cooperative, cancel)
+        launch = _Launch(
+            self.kernels[name],
+            _dim(grid),
+            _dim(block),
+            shared,
+            ctypes.addressof(params),
+            cooperative,
+            cancel,
+        )
         fault = _Fault()
         if self.gpu.lib.sg_run(ctypes.byref(launch), ctypes.byref(fault)) != 0:
             raise KernelFault(fault)
@@ -160,7 +221,9 @@ class Buffer:
 
     def get(self) -> Any:
         """Its current content."""
-        return np.frombuffer(ctypes.string_at(self.address, self.count * self.dtype.itemsize), self.dtype).copy()
+        return np.frombuffer(
+            ctypes.string_at(self.address, self.count * self.dtype.itemsize), self.dtype
+        ).copy()
 
 
 class Gpu:
@@ -171,7 +234,14 @@ class Gpu:
         self._declare()
         libc = ctypes.CDLL(None, use_errno=True)
         libc.mmap.restype = ctypes.c_void_p
-        libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+        libc.mmap.argtypes = [
+            ctypes.c_void_p,
+            ctypes.c_size_t,
+            ctypes.c_int,
+            ctypes.c_int,
+            ctypes.c_int,
+            ctypes.c_long,
+        ]
         libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
         flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000
         self.arena = libc.mmap(None, ARENA_BYTES, 0, flags, -1, 0)
@@ -186,11 +256,19 @@ class Gpu:
 
     def _declare(self) -> None:
         lib = self.lib
-        lib.sg_image_load.argtypes = [ctypes.c_char_p, ctypes.c_size_t, ctypes.POINTER(ctypes.c_void_p), ctypes.c_char_p]
+        lib.sg_image_load.argtypes = [
+            ctypes.c_char_p,
+            ctypes.c_size_t,
+            ctypes.POINTER(ctypes.c_void_p),
+            ctypes.c_char_p,
+        ]
         for name in ("sg_image_kernel_count", "sg_image_global_count"):
             getattr(lib, name).argtypes = [ctypes.c_void_p]
             getattr(lib, name).restype = ctypes.c_size_t
-        lib.sg_image_kernel.argtypes = lib.sg_image_global.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+        lib.sg_image_kernel.argtypes = lib.sg_image_global.argtypes = [
+            ctypes.c_void_p,
+            ctypes.c_size_t,
+        ]
         lib.sg_image_kernel.restype = ctypes.POINTER(_Kernel)
         lib.sg_image_global.restype = ctypes.POINTER(_Global)
         lib.sg_image_bind.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_uint64]
@@ -198,7 +276,12 @@ class Gpu:
         lib.sg_image_unload.restype = None
 
     def _check_host(self, address: int, size: int, is_write: int) -> int:
-        return int(any(start <= address and address + size <= start + count for start, count in self.allowed))
+        return int(
+            any(
+                start <= address and address + size <= start + count
+                for start, count in self.allowed
+            )
+        )
 
     def _print_text(self, text: int, size: int) -> None:
         self.printed += ctypes.string_at(text, size)
@@ -242,7 +325,15 @@ class Gpu:
         return self.load_object(compiler.compile_image(ptx.encode()))
 
 
-def kernel(params: str, body: str, *, name: str = "k", before: str = "", target: int = 80, version: str = "8.5") -> str:
+def kernel(
+    params: str,
+    body: str,
+    *,
+    name: str = "k",
+    before: str = "",
+    target: int = 80,
+    version: str = "8.5",
+) -> str:
     """PTX with one kernel; `params` like "u64 a, f32 b"."""
     declared = []
     for param in filter(None, (p.strip() for p in params.split(","))):
@@ -284,4 +375,6 @@ def cuda_to_ptx(source: str, *options: str, arch: str = "compute_80", kind: str 
 
 def run_python(code: str, arguments: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
     """Run code in a process of its own."""
-    return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False
+    )
