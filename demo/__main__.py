@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """`make demo`: ordinary CUDA programs compute in two zones at once, on the software GPU.
 
-Builds the programs, starts `gpu-proxy --stub` with the zones alpha and beta, runs each program in one of
-them, started in one of three ways, and prints what the front end counted beside what the worker counted.
-Exits with 1 when a program finds a wrong number, or when the two accounts differ.
+Builds the programs, starts `gpu-proxy --stub` with the zones alpha and beta, runs each program in
+one of them, started in one of three ways, and prints what the front end counted beside what the
+worker counted. Exits with 1 when a program finds a wrong number, or when the two accounts differ.
 """
 
 from __future__ import annotations

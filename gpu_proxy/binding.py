@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The driver as the worker calls it: cuda-python bound to the right library, and function addresses.
+"""The driver as the worker calls it: cuda-python bound to the right library, and function
+addresses.
 
-cuda-python resolves every function (`cuGetProcAddress`) for exactly the version that a row means. Rows
-are then called through that address with integers and pointers, by C or by ctypes; handlers that need
-more use cuda-python's own functions.
+cuda-python resolves every function (`cuGetProcAddress`) for exactly the version that a row means.
+Rows are then called through that address with integers and pointers, by C or by ctypes; handlers
+that need more use cuda-python's own functions.
 """
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ def _look_up(base: str, since: int) -> int:
 
 
 def apply_setting(setting: str) -> bool:
-    """Set an environment variable that libcuda reads, if it is one that an application may choose."""
+    """Set an environment variable of libcuda, if it is one that an application may choose."""
     name, _, value = setting.partition("=")
     if name not in ALLOWED_SETTINGS or not value.isprintable():
         return False

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Builds gpu_proxy._executor, the cffi binding of the executor: `python -m gpu_proxy.executor_build`."""
+"""Builds gpu_proxy._executor, cffi's binding: `python -m gpu_proxy.executor_build`."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ __all__ = ["PENDING", "CallError", "Later", "Pending", "Request", "decode", "enc
 
 @dataclass(frozen=True)
 class Later:
-    """What a handler returns when the rest may block: it runs on the calling thread's helper lane."""
+    """What a handler returns when the rest may block: it runs on the thread's helper lane."""
 
     finish: Callable[[], dict[str, bytes] | None]
 

@@ -2,8 +2,8 @@
 """The worker: serves one session until the supervisor ends it.
 
 The C executor takes records from the ring and runs the FAST ones; every other record comes back to
-`Worker.run`, which decodes it, runs its handler, and answers. What may block finishes on a helper lane
-of the application thread that called.
+`Worker.run`, which decodes it, runs its handler, and answers. What may block finishes on a helper
+lane of the application thread that called.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Worker:
 
     @property
     def driver(self) -> Driver:
-        """The bound driver; bound at the first call that needs it, after the application's settings."""
+        """The driver, bound at the first call that needs it: after the application's settings."""
         if self._driver is None:
             self._driver = self._bind()
         return self._driver
@@ -150,7 +150,9 @@ class Worker:
         )
         self.answer(request, UNKNOWN)
 
-    def answer(self, request: Request, status: int, results: dict[str, bytes] | None = None) -> None:
+    def answer(
+        self, request: Request, status: int, results: dict[str, bytes] | None = None
+    ) -> None:
         """Answer a call, or keep a posted call's error for its thread."""
         if request.posted:
             lib.vx_late(self.vx, request.thread, status)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Compiling and linking C, as little as the builds of this project need.
 
-Objects are rebuilt when their source, any header, or the command line changed. Everything generated goes
-below `build/`; finished libraries go to the `_lib` folder of the package that ships them.
+Objects are rebuilt when their source, any header, or the command line changed. Everything generated
+goes below `build/`; finished libraries go to the `_lib` folder of the package that ships them.
 """
 
 from __future__ import annotations
@@ -127,7 +127,20 @@ def extension(
     glue = binding.with_suffix(".o")
     if not glue.exists() or glue.stat().st_mtime < binding.stat().st_mtime:
         paths = [f"-I{path}" for path in (*includes, python)]
-        run([*compiler(), "-O2", "-fPIC", "-w", *paths, *instrument, "-c", str(binding), "-o", str(glue)])
+        run(
+            [
+                *compiler(),
+                "-O2",
+                "-fPIC",
+                "-w",
+                *paths,
+                *instrument,
+                "-c",
+                str(binding),
+                "-o",
+                str(glue),
+            ]
+        )
     return Library(
         output=root() / f"{name}{suffix}",
         sources=sources,

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The record format in Python: decodes requests and encodes results by their row.
 
-The C codec (idm/csrc/codec.c) does the same from descriptors; a property test compares the two for every
-row of the table.
+The C codec (idm/csrc/codec.c) does the same from descriptors; a property test compares the two for
+every row of the table.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ HEADER = struct.Struct("=IHHIIQII")  # struct idm_record
 class Request:
     """The record of one call. Parameter values are in `values`, by name.
 
-    Scalars, handles, device pointers and addresses are numbers; data going in is bytes; for results the
-    value is the number of bytes that the front end takes (0: not wanted).
+    Scalars, handles, device pointers and addresses are numbers; data going in is bytes; for results
+    the value is the number of bytes that the front end takes (0: not wanted).
     """
 
     row: Call

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""libvgpu, the front end: generator, C sources, and its interface for tests."""

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Builds libvgpu: `python -m libvgpu.build [--cc zig] [--sanitize address,undefined]`.
 
-Generates stubs, descriptors and the function list from the call table into build/libvgpu, compiles them
-with libvgpu/csrc and the parts of idm/csrc that the front end shares, and links libvgpu/_lib/libvgpu.so
-with the SONAME libcuda.so.1, beside links of the names under which applications open it. The same
-prototypes are parsed by cffi (`interface`), through which tests call the library.
+Generates stubs, descriptors and the function list from the call table into build/libvgpu, compiles
+them with libvgpu/csrc and the parts of idm/csrc that the front end shares, and links
+libvgpu/_lib/libvgpu.so with the SONAME libcuda.so.1, beside links of the names under which
+applications open it. The same prototypes are parsed by cffi (`interface`), through which tests call
+the library.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""libvgpu's prototypes for cffi: an independent parse, and the way in which tests call the library."""
+"""libvgpu's prototypes for cffi: an independent parse, through which tests call the library."""
 
 from __future__ import annotations
 

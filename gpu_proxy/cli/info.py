@@ -6,14 +6,20 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import sys
 import time
+from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from gpu_proxy.cli.places import runtime_dir
 from gpu_proxy.counters import CountersReader, Report, SessionRow, ZoneRow, segment_name
 from gpu_proxy.sizes import format_size
+
+PIPE_COLUMNS = 160
+NARROW: dict[str, Any] = {"padding": (0, 1, 0, 0), "pad_edge": False}
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -39,11 +45,16 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(dataclasses.asdict(report), indent=2))
         return 0
-    console = Console()
+    console = output()
     console.print(heading(report), highlight=False)
     console.print(zone_table(report.zones))
     console.print(session_table(report.sessions))
     return 0
+
+
+def output() -> Console:
+    """Return where tables go; a file or a pipe has room for all columns."""
+    return Console() if sys.stdout.isatty() else Console(width=PIPE_COLUMNS)
 
 
 def heading(report: Report) -> str:
@@ -75,8 +86,9 @@ def zone_table(zones: list[ZoneRow]) -> Table:
 
 def session_table(sessions: list[SessionRow]) -> Table:
     """Return the table of sessions."""
-    counted = ("calls", "posted", "forwarded", "bytes_in", "bytes_out", "launches", "errors")
-    table = _table("sessions", ("zone", "program", "state", "session", "pid", *counted), text=3)
+    counted = ("calls", "launches", "errors")
+    columns = ("zone", "program", "state", "session", "pid", "in", "out", *counted)
+    table = _table("sessions", columns, text=3)
     for session in sessions:
         table.add_row(
             session.zone,
@@ -84,6 +96,8 @@ def session_table(sessions: list[SessionRow]) -> Table:
             "live" if session.live else "ended",
             str(session.session),
             str(session.pid),
+            format_size(session.counters["bytes_in"]),
+            format_size(session.counters["bytes_out"]),
             *(str(session.counters[name]) for name in counted),
         )
     return table
@@ -91,7 +105,7 @@ def session_table(sessions: list[SessionRow]) -> Table:
 
 def _table(title: str, columns: tuple[str, ...], *, text: int) -> Table:
     """Return an empty table; the first `text` columns are texts, the others numbers."""
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", box=box.SIMPLE, **NARROW)
     for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if index < text else "right")
+        table.add_column(column, justify="left" if index < text else "right", no_wrap=True)
     return table

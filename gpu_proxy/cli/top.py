@@ -6,11 +6,12 @@ from __future__ import annotations
 import argparse
 import time
 
-from rich.console import Console, Group
+from rich import box
+from rich.console import Group
 from rich.live import Live
 from rich.table import Table
 
-from gpu_proxy.cli.info import heading, of_limit
+from gpu_proxy.cli.info import NARROW, heading, of_limit, output
 from gpu_proxy.cli.places import runtime_dir
 from gpu_proxy.counters import CountersReader, Report, segment_name
 from gpu_proxy.sizes import format_size
@@ -50,7 +51,7 @@ def _counted(report: Report) -> dict[Key, dict[str, int]]:
 
 def table(report: Report, rates: Rates) -> Table:
     """Return the table: each zone, and its live sessions below it."""
-    result = Table()
+    result = Table(box=box.SIMPLE, **NARROW)
     result.add_column("zone / program")
     for column in COLUMNS:
         result.add_column(column, justify="right")
@@ -86,7 +87,7 @@ def run(options: argparse.Namespace) -> int:
     reader = CountersReader(segment_name(runtime_dir(options.runtime_dir)))
     try:
         if options.once:
-            Console().print(_next(reader, interval, reader.read())[1])
+            output().print(_next(reader, interval, reader.read())[1])
         else:
             _watch(reader, interval)
     except KeyboardInterrupt:

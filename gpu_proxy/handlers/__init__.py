@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Handlers: what the worker does for rows that C does not run.
 
-A handler is `f(worker, request)`. It returns its results as bytes by parameter name (None: no results),
-`Later` for what may block, or `PENDING` when the executor will answer; it raises `CallError` with the
-CUresult that the application gets. A row finds its handler by the name that it states, else by its
-symbol, else it gets the generic one.
+A handler is `f(worker, request)`. It returns its results as bytes by parameter name (None: no
+results), `Later` for what may block, or `PENDING` when the executor will answer; it raises
+`CallError` with the CUresult that the application gets. A row finds its handler by the name that it
+states, else by its symbol, else it gets the generic one.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ def _enter(worker: Worker, handle: int, item: int, device: int, *, primary: bool
 
 
 def _prepare_shared_memory(worker: Worker) -> None:
-    """Register slots and staging, so that copies need no driver buffer, and make the callback flags."""
+    """Register slots and staging for direct copies, and make the flags of callbacks."""
     start = worker.region_address + lib.IDM_SLOTS_AT
     length = lib.IDM_REGION_BYTES - lib.IDM_SLOTS_AT
     worker.driver.call_named("cuMemHostRegister_v2", start, length, REGISTER_PORTABLE)

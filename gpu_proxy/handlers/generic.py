@@ -47,7 +47,7 @@ def object_of(worker: Worker, handle: int, kind: Kind) -> int:
 
 
 def check_pointer(worker: Worker, request: Request, param: Param, word: int) -> int:
-    """A device pointer that lies in the session's own memory, with the extent that the row states."""
+    """A device pointer in the session's own memory, with the extent that the row states."""
     extent = 0
     if param.access:
         extent = request[param.count] * param.scale if param.count else param.scale

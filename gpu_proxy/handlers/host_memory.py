@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pinned memory: pages that the supervisor made, at the same address here and in the application."""
+"""Pinned memory: the supervisor's pages, at one address here and in the application."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Device memory: charged to the zone before the driver is asked, entered in the session's ranges after."""
+"""Device memory: charged before the driver is asked, entered in the session's ranges after."""
 
 from __future__ import annotations
 
@@ -85,9 +85,7 @@ def mem_alloc_from_pool_async(worker: Worker, request: Request) -> dict[str, byt
     """Allocate in stream order from a given pool."""
     param = next(p for p in request.row.params if p.name == "pool")
     pool = handle_object(worker, request, param, request["pool"])
-    return _allocate(
-        worker, request, "cuMemAllocFromPoolAsync", pool, _stream(worker, request)
-    )
+    return _allocate(worker, request, "cuMemAllocFromPoolAsync", pool, _stream(worker, request))
 
 
 def _give_back(worker: Worker, allocation: Allocation) -> None:

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 INFO_BUFFER, INFO_BYTES, ERROR_BUFFER, ERROR_BYTES = 3, 4, 5, 6
 # Options that are plain numbers; the others would be addresses of the application.
-NUMBERS = frozenset({0, 1, 2, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 20, 21, 22, 23, 24, 29, 30, 31, 33})
+NUMBERS = frozenset(
+    {0, 1, 2, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 20, 21, 22, 23, 24, 29, 30, 31, 33}
+)
 INVALID_VALUE = 1
 
 
@@ -101,7 +103,16 @@ def library_load(worker: Worker, request: Request) -> Later:
     def finish() -> dict[str, bytes]:
         made, data = ctypes.c_uint64(), ctypes.create_string_buffer(image, len(image) + 1)
         count, numbers, values = options.arguments
-        arguments = (ctypes.addressof(made), ctypes.addressof(data), numbers, values, count, 0, 0, 0)
+        arguments = (
+            ctypes.addressof(made),
+            ctypes.addressof(data),
+            numbers,
+            values,
+            count,
+            0,
+            0,
+            0,
+        )
         with options.log_with_error():
             worker.driver.call_named("cuLibraryLoadData", *arguments)
         install(worker, request["library"], Kind.LIBRARY, made.value)

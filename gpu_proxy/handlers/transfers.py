@@ -97,6 +97,9 @@ def copy(worker: Worker, request: Request) -> None:
     _check(worker, src, count)
     from_host, to_host = _is_host(worker, src), _is_host(worker, dst)
     lib.vx_count(
-        worker.vx, count if from_host and not to_host else 0, count if to_host and not from_host else 0, 0
+        worker.vx,
+        count if from_host and not to_host else 0,
+        count if to_host and not from_host else 0,
+        0,
     )
     worker.driver.call_named("cuMemcpyAsync", dst, src, count, stream)

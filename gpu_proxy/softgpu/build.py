@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Builds the software GPU's libcuda.so.1: engine, driver and the code shared with libvgpu.
 
-What the call table states is generated: prototypes, which the compiler checks every definition against;
-the variants whose null stream is the thread's own; and, for each row that the driver does not define, a
-function that returns CUDA_ERROR_NOT_SUPPORTED and says so once.
+What the call table states is generated: prototypes, which the compiler checks every definition
+against; the variants whose null stream is the thread's own; and, for each row that the driver does
+not define, a function that returns CUDA_ERROR_NOT_SUPPORTED and says so once.
 """
 
 from __future__ import annotations
@@ -112,7 +112,9 @@ def check_rows(table: Table, implemented: frozenset[str]) -> None:
     for symbol in sorted(implemented):
         row = table.by_symbol.get(symbol)
         if row is None or row.mode is Mode.REFUSED:
-            raise cbuild.BuildError(f"{symbol} is defined in {DRIVER} but not offered by the call table")
+            raise cbuild.BuildError(
+                f"{symbol} is in {DRIVER}, but the call table does not offer it"
+            )
 
 
 def build(output: Path = OUTPUT, sanitize: str = "", engine: tuple[Path, ...] = ()) -> Path:

@@ -59,7 +59,8 @@ class Cache:
             return
         with contextlib.suppress(OSError):
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # mkstemp makes files of mode 0600; the rename makes the object appear whole or not at all.
+            # mkstemp makes files of mode 0600; the rename makes the object appear whole or not
+            # at all.
             handle, temporary = tempfile.mkstemp(dir=path.parent)
             with os.fdopen(handle, "wb") as file:
                 file.write(compiled)

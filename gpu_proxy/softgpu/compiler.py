@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The compile helper: `python -m gpu_proxy.softgpu.compiler [--fd N]`.
 
-It turns images (PTX or fatbins) into relocatable objects for csrc/loader.c, outside the process that runs them.
-With --fd it serves requests on an inherited stream socket until its end, one at a time; each is compiled in a forked
-child under limits, so that a hostile image costs only its own request. Without, it reads one image from standard
+It turns images (PTX or fatbins) into relocatable objects for csrc/loader.c, outside the process
+that runs them.
+With --fd it serves requests on an inherited stream socket until its end, one at a time; each is
+compiled in a forked
+child under limits, so that a hostile image costs only its own request. Without, it reads one
+image from standard
 input and writes the object to standard output.
 
     request   u32 magic, u32 flags, u64 length, image

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Finding the PTX in an image: PTX text, a fatbin, or the wrapper around one. Images are hostile input."""
+"""Finding the PTX in an image: PTX text, a fatbin, or the wrapper around one. Images are hostile
+input.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,8 @@ _FLAG_LZ4 = 0x2000
 _FLAG_ZSTD = 0x8000
 # magic, version, header bytes, size of everything after the header
 _HEADER = struct.Struct("<IHHQ")
-# kind, version, header bytes, payload bytes, compressed bytes, ..., architecture, ..., flags, ..., plain bytes
+# kind, version, header bytes, payload bytes, compressed bytes, ..., architecture, ..., flags,
+# ..., plain bytes
 _ENTRY = struct.Struct("<HHIQIIHHIII QQQ".replace(" ", ""))
 
 

@@ -24,13 +24,16 @@ def _target_machine() -> llvm.TargetMachine:
 
 
 def has_half_conversions() -> bool:
-    """Whether the CPU converts f16 itself; without that, LLVM would call functions that no library has."""
+    """Whether the CPU converts f16 itself; without that, LLVM would call functions that no
+    library has.
+    """
     return bool(llvm.get_host_cpu_features().get("f16c"))
 
 
 def cpu_identity() -> str:
     """What an object depends on besides its source."""
-    return f"{llvm.llvm_version_info} {llvm.get_host_cpu_name()} {llvm.get_host_cpu_features().flatten()}"
+    features = llvm.get_host_cpu_features().flatten()
+    return f"{llvm.llvm_version_info} {llvm.get_host_cpu_name()} {features}"
 
 
 def warm_up() -> None:

@@ -12,7 +12,6 @@ from .structs import (
 from .table import POSTED, call
 from .types import (
     Kind,
-    address,
     array_in,
     array_out,
     bytes_in,
@@ -177,6 +176,7 @@ call(0x0F2F, "vgpuUserObjectCreate", 0, handler="user_object_create", no_context
      object_=creates(USER_OBJECT), callback=u64, references=c_uint, flags=c_uint)
 # A host function in a stream that captures becomes a node, called at each launch of its graph.
 call(0x0F30, "vgpuCallbackCapture", 0, handler="callback_capture", stream=_stream, callback=u64)
-# Why an update failed comes with the answer, which therefore succeeds and has the call's status in it.
+# Why an update failed comes with the answer, which therefore succeeds and has the call's status in
+# it.
 call(0x0F31, "vgpuGraphExecUpdate", 0, handler="graph_exec_update", lane=True, no_context=True,
      exec_=GRAPH_EXEC, graph=GRAPH, status=out(c_int), info=out(CUgraphExecUpdateResultInfo))

@@ -86,7 +86,8 @@ call(0x031B, "cuKernelGetParamInfo", 12040, LOCAL, front="kernel_get_param_info"
      kernel=KERNEL, index=size, offset=out(size), bytes=out(size, null=True))
 call(0x031C, "cuKernelGetAttribute", 12000, front="kernel_get_attribute", no_context=True,
      value=out(c_int), attribute=enum("CUfunction_attribute"), kernel=KERNEL, dev=device)
-call(0x031D, "cuKernelSetAttribute", 12000, no_context=True, attribute=enum("CUfunction_attribute"),
+call(0x031D, "cuKernelSetAttribute", 12000, front="kernel_set_attribute", no_context=True,
+     attribute=enum("CUfunction_attribute"),
      value=c_int, kernel=KERNEL, dev=device)
 call(0x031E, "cuKernelSetCacheConfig", 12000, no_context=True, kernel=KERNEL,
      config=enum("CUfunc_cache"), dev=device)
@@ -100,7 +101,8 @@ call(0x0322, "cuFuncGetParamInfo", 12040, LOCAL, front="func_get_param_info", no
      function=FUNCTION, index=size, offset=out(size), bytes=out(size, null=True))
 call(0x0323, "cuFuncGetAttribute", 2020, front="func_get_attribute", no_context=True,
      value=out(c_int), attribute=enum("CUfunction_attribute"), function=FUNCTION)
-call(0x0324, "cuFuncSetAttribute", 9000, no_context=True, function=FUNCTION,
+call(0x0324, "cuFuncSetAttribute", 9000, front="func_set_attribute", no_context=True,
+     function=FUNCTION,
      attribute=enum("CUfunction_attribute"), value=c_int)
 call(0x0325, "cuFuncSetCacheConfig", 3000, no_context=True, function=FUNCTION,
      config=enum("CUfunc_cache"))

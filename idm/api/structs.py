@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Structures that cross the ring, with their sizes on x86-64.
 
-The names are the C names, which `idm/csrc/cuda_abi.h` declares; the compiler checks each size against
-that header and, where one is installed, against the vendor's. No structure here changed its size
-between CUDA 11.8 and 13.5.
+The names are the C names, which `idm/csrc/cuda_abi.h` declares; the compiler checks each size
+against that header and, where one is installed, against the vendor's. No structure here changed its
+size between CUDA 11.8 and 13.5.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
+# SPDX-License-Identifier: Apache-2.0
 """The call table: one row for every symbol of the CUDA driver interface.
 
-A row states its number (part of the wire protocol: append only), its symbol, the driver version that
-brought it, where it runs, and its parameters in C order. Everything else is derived from the rows: the
-stubs of libvgpu, the descriptors that both sides pack and check by, the coverage page, and tests.
+A row states its number (part of the wire protocol: append only), its symbol, the driver version
+that brought it, where it runs, and its parameters in C order. Everything else is derived from the
+rows: the stubs of libvgpu, the descriptors that both sides pack and check by, the coverage page,
+and tests.
 """
 
 from __future__ import annotations
@@ -102,9 +104,7 @@ def _check(row: Call) -> None:
         raise TableError(f"{row.symbol}: a local parameter needs a front-end function")
 
 
-RESULTS = frozenset(
-    {Wire.OUT, Wire.OUT_HANDLE, Wire.ARRAY_OUT, Wire.BYTES_OUT, Wire.INOUT}
-)
+RESULTS = frozenset({Wire.OUT, Wire.OUT_HANDLE, Wire.ARRAY_OUT, Wire.BYTES_OUT, Wire.INOUT})
 
 _table = Table()
 
@@ -134,9 +134,7 @@ def call(
 
 def refused(number: int, symbol: str, since: int, reason: str, *, per_thread: str = "") -> None:
     """Add a row that is not supported; `reason` appears in docs/coverage.md."""
-    _table.add(
-        Call(number, symbol, since, Mode.REFUSED, (), per_thread=per_thread, reason=reason)
-    )
+    _table.add(Call(number, symbol, since, Mode.REFUSED, (), per_thread=per_thread, reason=reason))
 
 
 GROUPS = (

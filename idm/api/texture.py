@@ -71,8 +71,9 @@ refused(0x0A0F, "cuArray3DCreate", 2000, "obsolete 32-bit interface, replaced by
 refused(0x0A10, "cuArray3DGetDescriptor", 2000,
      "obsolete 32-bit interface, replaced by the _v2 function")
 
-# Texture and surface objects are numbers that kernels use, so the driver's own go to the application;
-# the worker knows which ones the session has. A resource descriptor names an array or an address.
+# Texture and surface objects are numbers that kernels use, so the driver's own go to the
+# application; the worker knows which ones the session has. A resource descriptor names an array or
+# an address.
 _TEXTURE = scalar("CUtexObject", 8)
 _SURFACE = scalar("CUsurfObject", 8)
 call(0x0A11, "cuTexObjectCreate", 5000, handler="tex_object_create", texture=out(_TEXTURE),

@@ -1,8 +1,9 @@
+# SPDX-License-Identifier: Apache-2.0
 """How a parameter of a CUDA driver call is declared in the call table.
 
-Each constructor below returns a `Param` (or a `Type` to be wrapped by one). A `Param` says what the C
-prototype shows, in which direction the value travels, and how long it is. Names and sizes are facts of
-the public driver interface; sizes are in bytes on x86-64.
+Each constructor below returns a `Param` (or a `Type` to be wrapped by one). A `Param` says what the
+C prototype shows, in which direction the value travels, and how long it is. Names and sizes are
+facts of the public driver interface; sizes are in bytes on x86-64.
 
 On the wire every parameter is one 64-bit word, in C order, followed by the variable data:
 
@@ -208,18 +209,14 @@ def array_in(inner: Param | Type, count: str, null: bool = False) -> Param:
     """`count` elements read by the call."""
     type_ = inner if isinstance(inner, Type) else inner.type
     name = inner.c_name if isinstance(inner, Type) else inner.c_type
-    return Param(
-        type_, Wire.ARRAY_IN, f"const {name} *", count=count, scale=type_.size, null=null
-    )
+    return Param(type_, Wire.ARRAY_IN, f"const {name} *", count=count, scale=type_.size, null=null)
 
 
 def array_out(inner: Param | Type, count: str, null: bool = False) -> Param:
     """At most `count` elements written by the call; `count` may itself be an inout parameter."""
     type_ = inner if isinstance(inner, Type) else inner.type
     name = inner.c_name if isinstance(inner, Type) else inner.c_type
-    return Param(
-        type_, Wire.ARRAY_OUT, _pointer(name), count=count, scale=type_.size, null=null
-    )
+    return Param(type_, Wire.ARRAY_OUT, _pointer(name), count=count, scale=type_.size, null=null)
 
 
 _BYTE = Type("void", 1)

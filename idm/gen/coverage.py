@@ -13,8 +13,8 @@ HEAD = """# Coverage
 
 Generated from the call table by `make coverage-page`; a test fails when it is out of date.
 
-Every symbol that cuda.h of 11.8 to 13.5 declares is exported. *synchronous*: forwarded, the caller waits.
-*posted*: forwarded, the caller goes on. *local*: answered in the zone. *refused*: returns
+Every symbol that cuda.h of 11.8 to 13.5 declares is exported. *synchronous*: forwarded, the caller
+waits. *posted*: forwarded, the caller goes on. *local*: answered in the zone. *refused*: returns
 `CUDA_ERROR_NOT_SUPPORTED` and is logged once with its name. Some forwarded functions are carried by
 internal calls; the column *runs* says so.
 
@@ -46,9 +46,8 @@ def page(table: Table) -> str:
         for row in rows:
             variant = f" ({row.per_thread})" if row.per_thread else ""
             major, minor = divmod(row.since, 1000)
-            parts.append(
-                f"| {row.symbol}{variant} | {major}.{minor // 10} | {row.mode.value} | {runs(row)} |\n"
-            )
+            since = f"{major}.{minor // 10}"
+            parts.append(f"| {row.symbol}{variant} | {since} | {row.mode.value} | {runs(row)} |\n")
     return "".join(parts)
 
 

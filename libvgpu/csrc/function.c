@@ -235,3 +235,29 @@ CUresult vgpu_front_kernel_get_attribute(const struct vgpu_entry *entry, void *c
 {
     return get_attribute(entry, args);
 }
+
+/* The limit of dynamic shared memory is also checked here, before a launch is posted. */
+static CUresult set_attribute(const struct vgpu_entry *entry, void *const args[], unsigned attribute, int value,
+                              unsigned function_index)
+{
+    enum { MAX_DYNAMIC_SHARED = 8 };
+    struct vgpu_object *object =
+        vgpu_object_find(*(const uint64_t *)args[function_index], KIND_FUNCTION);
+
+    if (!object || !object->info)
+        return CUDA_ERROR_INVALID_HANDLE;
+    CUresult status = vgpu_forward(entry, args);
+    if (status == CUDA_SUCCESS && attribute == MAX_DYNAMIC_SHARED)
+        atomic_store(&((struct vgpu_function *)object->info)->dynamic_max, value);
+    return status;
+}
+
+CUresult vgpu_front_func_set_attribute(const struct vgpu_entry *entry, void *const args[])
+{
+    return set_attribute(entry, args, *(const unsigned *)args[1], *(const int *)args[2], 0);
+}
+
+CUresult vgpu_front_kernel_set_attribute(const struct vgpu_entry *entry, void *const args[])
+{
+    return set_attribute(entry, args, *(const unsigned *)args[0], *(const int *)args[1], 2);
+}

@@ -12,7 +12,9 @@
 enum {
     KIND_STREAM = 2, KIND_FUNCTION = 5, PARAM_BYTES_MAX = VGPU_PARAM_BYTES_MAX, ATTRIBUTES_MAX = 32,
     /* CUdevice_attribute numbers */
-    MAX_BLOCK_THREADS = 1, MAX_BLOCK_X = 2, MAX_GRID_X = 5,
+    MAX_BLOCK_THREADS = 1, MAX_BLOCK_X = 2, MAX_GRID_X = 5, MAX_BLOCK_SHARED = 8,
+    /* CUfunction_attribute numbers */
+    FUNCTION_MAX_THREADS = 0, FUNCTION_STATIC_SHARED = 1,
     /* what an `extra` list holds */
     EXTRA_END = 0, EXTRA_POINTER = 1, EXTRA_BYTES = 2,
 };
@@ -26,8 +28,16 @@ struct launch {
     unsigned attribute_count, cooperative;
 };
 
-/* Dimensions beyond what any kernel may have: an error at once, as CUDA has it. */
-static CUresult check_dimensions(const struct launch *launch)
+/* Bytes of dynamic shared memory that the kernel may have now. */
+static int64_t dynamic_limit(const struct vgpu_function *function, const int32_t *limits)
+{
+    int32_t asked = atomic_load_explicit(&function->dynamic_max, memory_order_relaxed);
+
+    return asked ? asked : limits[MAX_BLOCK_SHARED] - function->attributes[FUNCTION_STATIC_SHARED];
+}
+
+/* Beyond what the device or this kernel allows: an error at once, as CUDA has it. */
+static CUresult check_limits(const struct launch *launch, const struct vgpu_function *function)
 {
     const int32_t *limits = vgpu_device(0)->attributes;
     uint64_t threads = 1;
@@ -39,7 +49,12 @@ static CUresult check_dimensions(const struct launch *launch)
             return CUDA_ERROR_INVALID_VALUE;
         threads *= launch->block[i];
     }
-    return threads > (unsigned)limits[MAX_BLOCK_THREADS] ? CUDA_ERROR_INVALID_VALUE : CUDA_SUCCESS;
+    if (threads > (unsigned)limits[MAX_BLOCK_THREADS] || launch->shared > dynamic_limit(function, limits))
+        return CUDA_ERROR_INVALID_VALUE;
+    if (function->attribute_valid >> FUNCTION_MAX_THREADS & 1 &&
+        threads > (unsigned)function->attributes[FUNCTION_MAX_THREADS])
+        return CUDA_ERROR_INVALID_VALUE;
+    return CUDA_SUCCESS;
 }
 
 static CUresult gather_extra(void *const *extra, uint8_t *buffer, unsigned *bytes)
@@ -94,7 +109,7 @@ static CUresult send(const struct vgpu_entry *entry, const struct launch *launch
     const struct vgpu_object *object = vgpu_object_find(launch->function, KIND_FUNCTION);
     if (!object || !object->info || (stream > 2 && !vgpu_is_alive(stream, KIND_STREAM)))
         return CUDA_ERROR_INVALID_HANDLE;
-    if ((status = check_dimensions(launch)) != CUDA_SUCCESS ||
+    if ((status = check_limits(launch, object->info)) != CUDA_SUCCESS ||
         (status = vgpu_gather_params(launch->parameters, launch->extra, object->info, buffer, &bytes)) != CUDA_SUCCESS)
         return status;
     void *const args[] = {(void *)&launch->function, (void *)&launch->grid[0], (void *)&launch->grid[1],

@@ -29,7 +29,12 @@ def short_directory() -> Path:
 def proxy(request):
     """One daemon for a module's tests, once with each executor: zones default, a and b."""
     base = short_directory()
-    zones = ["--zone=default", "--zone=a", "--zone=b", "--zone=small:device_memory=64MiB,host_memory=96MiB"]
+    zones = [
+        "--zone=default",
+        "--zone=a",
+        "--zone=b",
+        "--zone=small:device_memory=64MiB,host_memory=96MiB",
+    ]
     one = Proxy(base / "run", f"--executor={request.param}", *zones)
     yield one
     assert one.stop() == 0

@@ -24,7 +24,9 @@ def test_vector_add(proxy):
     assert proxy.run(VADD) == "right\n"
 
 
-@pytest.mark.parametrize("size", [1, 7, 4032, 4033, 32768, 32769, 524288, 524289, 3 << 20, 70000001])
+@pytest.mark.parametrize(
+    "size", [1, 7, 4032, 4033, 32768, 32769, 524288, 524289, 3 << 20, 70000001]
+)
 def test_pageable_copies_of_every_path(proxy, size):
     proxy.run(f"""
 from cu import *
@@ -49,7 +51,8 @@ from cu import *
 start()
 size = 5 << 20
 view, host = host_alloc(size)
-assert out("CUdeviceptr", lambda p: lib.cuMemHostGetDevicePointer_v2(p, ffi.cast("void *", host), 0)) == host
+place = ffi.cast("void *", host)
+assert out("CUdeviceptr", lambda p: lib.cuMemHostGetDevicePointer_v2(p, place, 0)) == host
 view[:] = bytes(range(256)) * (size // 256)
 p = alloc(size)
 s = stream()
@@ -123,7 +126,9 @@ assert ffi.string(text[0]) == b"CUDA_ERROR_ILLEGAL_ADDRESS"
 
 
 def test_a_refused_call_is_named_once(proxy):
-    application = proxy.start("from cu import *\nassert [lib.cuMulticastCreate() for _ in range(3)] == [801] * 3")
+    application = proxy.start(
+        "from cu import *\nassert [lib.cuMulticastCreate() for _ in range(3)] == [801] * 3"
+    )
     _, err = application.end()
     assert err.count("cuMulticastCreate") == 1
 
@@ -144,7 +149,8 @@ def read_nothing():
     return len(seen)
 for i in range(20):
     check(launch(add_to, 1, 1, u64(p), u32(1), on=s))
-    check(lib.cuLaunchHostFunc(s, ffi.cast("CUhostFn", ffi.cast("uintptr_t", note)), ffi.cast("void *", i)))
+    function_at = ffi.cast("CUhostFn", ffi.cast("uintptr_t", note))
+    check(lib.cuLaunchHostFunc(s, function_at, ffi.cast("void *", i)))
 check(lib.cuStreamSynchronize(s))
 assert seen == [(i, i) for i in range(20)], seen
 assert read_u32(p) == 20
@@ -204,6 +210,7 @@ log = ffi.new("char[]", 4096)
 options = ffi.new("int[]", [5, 6])
 values = ffi.new("void *[]", [log, ffi.cast("void *", 4096)])
 bad = KERNELS.replace(b"add.f32", b"frobnicate.f32")
-status = lib.cuModuleLoadDataEx(ffi.new("CUmodule *"), bad + b"\\0", 2, ffi.cast("CUjit_option *", options), values)
+numbers = ffi.cast("CUjit_option *", options)
+status = lib.cuModuleLoadDataEx(ffi.new("CUmodule *"), bad + b"\\0", 2, numbers, values)
 assert status != 0 and b"frobnicate" in ffi.string(log), (status, ffi.string(log))
 ''')

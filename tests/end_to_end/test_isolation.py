@@ -57,10 +57,9 @@ def test_pointers_and_handles_of_another_session(proxy, zone):
     owner.end()
 
 
-
-
 def test_a_wild_pointer_is_an_error_in_that_session_only(proxy):
-    other = proxy.start("""
+    other = proxy.start(
+        """
 from cu import *
 start()
 p = alloc(64)
@@ -70,9 +69,12 @@ hear()
 add_to = function(module(), "add_to")
 check(launch(add_to, 1, 1, u64(p), u32(1)))
 assert read_u32(p) == 6
-""", "a")
+""",
+        "a",
+    )
     other.hear()
-    proxy.run("""
+    proxy.run(
+        """
 from cu import *
 context = start()
 m = module()
@@ -90,7 +92,9 @@ start()
 q = alloc(64)
 write_u32(q, 1)
 assert read_u32(q) == 1
-""", "a")
+""",
+        "a",
+    )
     other.say("go")
     other.end()
 
@@ -154,7 +158,10 @@ MALFORMED = [
 
 @pytest.mark.parametrize(("what", "data", "produced"), MALFORMED, ids=[row[0] for row in MALFORMED])
 def test_a_malformed_ring_ends_that_session_with_a_reason(proxy, what, data, produced):
-    other = proxy.start("from cu import *\nstart()\nsay('up')\nhear()\np = alloc(64)\nwrite_u32(p, 3)\nassert read_u32(p) == 3")
+    other = proxy.start(
+        "from cu import *\nstart()\nsay('up')\nhear()\n"
+        "p = alloc(64)\nwrite_u32(p, 3)\nassert read_u32(p) == 3"
+    )
     other.hear()
     session = FrontEnd(proxy.socket(), **WINDOW)
     session.region[RING_AT : RING_AT + len(data)] = data
@@ -175,6 +182,6 @@ def test_shared_memory_cannot_be_cut_short(proxy):
         os.ftruncate(session.region_fd, 1 << 30)
     with pytest.raises(PermissionError):
         os.ftruncate(session.snapshot_fd, 0)
-    with pytest.raises(OSError, match="."):
+    with pytest.raises(OSError, match="permitted"):
         os.pwrite(session.snapshot_fd, b"x", 0)
     session.close()

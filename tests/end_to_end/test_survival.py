@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the path must survive: deaths on either side, quotas, forks, threads, and order across threads."""
+"""What the path survives: deaths on either side, quotas, forks, threads, order across threads."""
 
 import os
 import signal
@@ -23,7 +23,9 @@ def session_of(proxy, application):
 
 
 def is_gone(pid):
-    return not Path(f"/proc/{pid}").exists() or "State:\tZ" in Path(f"/proc/{pid}/status").read_text()
+    return (
+        not Path(f"/proc/{pid}").exists() or "State:\tZ" in Path(f"/proc/{pid}/status").read_text()
+    )
 
 
 def test_a_killed_application_leaves_nothing(own_proxy):
@@ -40,14 +42,19 @@ def test_a_killed_application_leaves_nothing(own_proxy):
 
 def test_a_killed_application_with_a_living_child_leaves_nothing(own_proxy):
     proxy = own_proxy()
-    application = proxy.start(HOLD.replace("hear()", """
+    application = proxy.start(
+        HOLD.replace(
+            "hear()",
+            """
 import os, time
 child = os.fork()
 if child == 0:
     time.sleep(600)
 say(child)
 hear()
-"""))
+""",
+        )
+    )
     application.hear()
     child = int(application.hear()[0])
     try:
@@ -134,7 +141,8 @@ def test_without_a_socket_there_is_no_device_and_one_line_says_why(tmp_path):
 
 
 def test_over_quota_is_out_of_memory_and_the_quota_is_what_is_shown(proxy):
-    proxy.run("""
+    proxy.run(
+        """
 from cu import *
 start()
 quota = 64 << 20
@@ -156,7 +164,9 @@ q = alloc(60 << 20)
 for _ in range(100):
     check(lib.cuMemFree_v2(q))
     q = alloc(60 << 20)
-""", "small")
+""",
+        "small",
+    )
 
 
 def test_a_forked_child_gets_not_initialized_and_its_parent_goes_on(proxy):
@@ -327,7 +337,8 @@ def test_the_accounts_of_front_end_and_worker_agree(proxy, tmp_path):
     import json
 
     stats = tmp_path / "stats"
-    proxy.run("""
+    proxy.run(
+        """
 from cu import *
 start()
 p = alloc(1 << 20)
@@ -336,7 +347,9 @@ view, host = host_alloc(1 << 20)
 check(lib.cuMemcpyHtoDAsync_v2(p, ffi.cast("void *", host), 1 << 20, ffi.NULL))
 for _ in range(10): check(launch(function(module(), "add_to"), 1, 1, u64(p), u32(1)))
 check(lib.cuCtxSynchronize())
-""", VGPU_STATS=str(stats))
+""",
+        VGPU_STATS=str(stats),
+    )
     counted = json.loads(stats.read_text())
     line = proxy.ended(counted["session"])
     for name in ("posted", "forwarded", "bytes_in", "bytes_out"):
@@ -345,7 +358,9 @@ check(lib.cuCtxSynchronize())
     assert line["launches"] == 10
 
 
-@pytest.mark.parametrize("ending", ["sys.exit(0)", "os.execv('/bin/true', ['true'])", "os._exit(0)"])
+@pytest.mark.parametrize(
+    "ending", ["sys.exit(0)", "os.execv('/bin/true', ['true'])", "os._exit(0)"]
+)
 def test_every_kind_of_exit_ends_the_session(proxy, ending):
     application = proxy.start(f"""
 from cu import *

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every row that crosses: packed in C, checked in C, unpacked in Python, answered, unpacked in C."""
+"""Every row that crosses: packed and checked in C, unpacked in Python, answered, unpacked in C."""
 
 import ctypes
 import random
@@ -7,6 +7,7 @@ import struct
 
 import pytest
 from idm._ring import ffi, lib
+
 from idm.api.table import Mode, load
 from idm.api.types import Wire
 from idm.codec import decode, encode_results
@@ -31,7 +32,9 @@ class Call:
         self.row, self.rng = row, random.Random(f"{row.symbol}-{seed}")
         self.descriptor = lib.idm_call_by_number(row.number)
         self.counts = {
-            p.count: self.rng.randrange(0, 5) for p in row.params if p.count and p.wire is not Wire.DEVICE_PTR
+            p.count: self.rng.randrange(0, 5)
+            for p in row.params
+            if p.count and p.wire is not Wire.DEVICE_PTR
         }
         self.data = {p.name: self._data(p) for p in row.params}
         self.keep, cells = [], []
@@ -121,7 +124,9 @@ def test_a_damaged_record_is_refused_or_harmless(row):
     for _ in range(60):
         damaged = bytearray(original)
         at = rng.randrange(4, len(damaged) // 4) * 4
-        damaged[at : at + 4] = rng.choice([rng.randbytes(4), b"\xff" * 4, struct.pack("=I", len(damaged))])
+        damaged[at : at + 4] = rng.choice(
+            [rng.randbytes(4), b"\xff" * 4, struct.pack("=I", len(damaged))]
+        )
         ffi.memmove(buffer, bytes(damaged), len(damaged))
         record.bytes = len(damaged)
         if lib.idm_check_request(call.descriptor, record) == 0:

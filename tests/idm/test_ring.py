@@ -31,7 +31,11 @@ class Ring:
         if record == ffi.NULL:
             return False
         record.bytes, record.call, record.slot, record.sequence = size, 1, lib.IDM_NO_SLOT, number
-        ffi.memmove(ffi.cast("uint8_t *", record) + HEADER, bytes([number % 251]) * (size - HEADER), size - HEADER)
+        ffi.memmove(
+            ffi.cast("uint8_t *", record) + HEADER,
+            bytes([number % 251]) * (size - HEADER),
+            size - HEADER,
+        )
         lib.idm_publish(self.producer, size)
         return True
 
@@ -45,7 +49,10 @@ class Ring:
 
 
 @settings(deadline=None)
-@given(st.lists(st.integers(HEADER // 8, lib.IDM_RECORD_MAX // 8), min_size=1, max_size=200), st.integers(1, 40))
+@given(
+    st.lists(st.integers(HEADER // 8, lib.IDM_RECORD_MAX // 8), min_size=1, max_size=200),
+    st.integers(1, 40),
+)
 def test_records_arrive_in_order_and_whole(sizes, batch):
     ring, sent, received = Ring(), 0, 0
     while received < len(sizes):
@@ -101,7 +108,7 @@ def test_garbage_never_reads_outside_the_ring(data, produced):
     ring.write(PRODUCED, struct.pack("=Q", produced))
     for _ in range(200):
         got = ring.take()
-        if got == 0 or got == -71:
+        if got in (0, -71):
             break
         assert HEADER <= got[0] <= lib.IDM_RECORD_MAX
 

@@ -21,7 +21,7 @@ ROOT = HERE.parents[1]
 SUPPORT = (ROOT / "tests" / "end_to_end" / "support", ROOT / "tests" / "gpu_proxy" / "support")
 sys.path[:0] = [str(path) for path in SUPPORT]
 
-from applications import Proxy  # noqa: E402
+from applications import Proxy
 
 PROGRAMS = sorted((HERE / "programs").glob("*.c"))
 DRIVER = ROOT / "gpu_proxy" / "softgpu" / "_lib"

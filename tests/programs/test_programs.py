@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Unmodified CUDA programs, natively on the software GPU and through the whole path from a chroot."""
+"""Unmodified CUDA programs, natively on the software GPU and from a chroot through the path."""
 
 from __future__ import annotations
 

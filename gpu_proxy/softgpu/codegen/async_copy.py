@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""cp.async: copies that are done at once, which is one of the orders that the instruction allows."""
+"""cp.async: copies that are done at once, which is one of the orders that the instruction
+allows.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ from gpu_proxy.softgpu.ptx.ast import Imm, Instr
 
 @instruction("cp")
 def copy(fn: Lowering, i: Instr, mods: Mods) -> None:
-    """cp.async.{ca,cg}.shared.global [dst], [src], size[, src_size]; commit_group, wait_group, wait_all"""
+    """cp.async.{ca,cg}.shared.global [dst], [src], size[, src_size]; commit_group, wait_group,
+    wait_all
+    """
     mods.one_of("async")
     if mods.choice("commit_group", "wait_group", "wait_all"):
         return

@@ -45,9 +45,9 @@ def atomic(fn: Lowering, i: Instr, mods: Mods) -> None:
     private = space.startswith("shared")
     if op == "cas":
         assert other is not None
-        old = _compare_and_swap(fn, where, value, other, order, private)
+        old = _compare_and_swap(fn, where, value, other, order, private=private)
     elif is_half or private:
-        old = _by_formula(fn, where, op, ptx, value, private)
+        old = _by_formula(fn, where, op, ptx, value, private=private)
     else:
         old = fn.emitter.op(
             value.type, f"atomicrmw {_llvm_op(op, ptx)} ptr {where}, {value} {order}"
@@ -64,7 +64,7 @@ def _llvm_op(op: str, ptx: str) -> str:
 
 
 def _compare_and_swap(
-    fn: Lowering, where: str, expected: Value, new: Value, order: str, private: bool
+    fn: Lowering, where: str, expected: Value, new: Value, order: str, *, private: bool
 ) -> Value:
     e = fn.emitter
     if private:
@@ -75,8 +75,12 @@ def _compare_and_swap(
     return e.op(new.type, f"extractvalue {{ {new.type}, i1 }} {pair.text}, 0")
 
 
-def _by_formula(fn: Lowering, where: str, op: str, ptx: str, value: Value, private: bool) -> Value:
-    """Shared memory belongs to one CPU thread, which needs no lock; halves need a loop around the sum."""
+def _by_formula(
+    fn: Lowering, where: str, op: str, ptx: str, value: Value, *, private: bool
+) -> Value:
+    """Shared memory belongs to one CPU thread, which needs no lock; halves need a loop around
+    the sum.
+    """
     e = fn.emitter
     kind = f"i{types.bits(ptx)}"
     if private:
@@ -84,9 +88,8 @@ def _by_formula(fn: Lowering, where: str, op: str, ptx: str, value: Value, priva
         e.line(f"store {_new_value(fn, op, ptx, old, value)}, ptr {where}")
         return old
     slot = e.alloca(kind)
-    e.line(
-        f"store {e.op(kind, f'load atomic {kind}, ptr {where} monotonic, align {bits_of(kind) // 8}')}, ptr {slot}"
-    )
+    first = f"load atomic {kind}, ptr {where} monotonic, align {bits_of(kind) // 8}"
+    e.line(f"store {e.op(kind, first)}, ptr {slot}")
     again, done = e.label("again"), e.label("done")
     e.block(again)
     old = e.op(kind, f"load {kind}, ptr {slot}")
@@ -143,7 +146,7 @@ def _add_halves(fn: Lowering, ptx: str, old: Value, value: Value) -> Value:
 
 
 @instruction("membar", "fence")
-def fence(fn: Lowering, i: Instr, mods: Mods) -> None:
+def fence(fn: Lowering, _i: Instr, mods: Mods) -> None:
     """A full fence serves every kind, proxy fences too, since there is one kind of memory."""
     mods.ignore("cta", "gl", "sys", "gpu", "cluster", "sc", "acq_rel", "acquire", "release")
     if mods.flag("proxy"):

@@ -120,7 +120,9 @@ def count(fn: Lowering, i: Instr, mods: Mods) -> None:
 
 @instruction("bfind")
 def bfind(fn: Lowering, i: Instr, mods: Mods) -> None:
-    """Position of the highest bit that differs from the sign, or the shift that brings it to the top."""
+    """Position of the highest bit that differs from the sign, or the shift that brings it to the
+    top.
+    """
     e = fn.emitter
     shift_amount = mods.flag("shiftamt")
     ptx = mods.type()

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who calls whom: which kernels need fibers, how much local memory a thread needs, which functions are reachable."""
+"""Who calls whom: which kernels need fibers, how much local memory a thread needs, which
+functions are reachable.
+"""
 
 from __future__ import annotations
 
@@ -101,7 +103,9 @@ class CallGraph:
         )
 
     def local_bytes(self, kernel: str, own: dict[str, int]) -> int:
-        """The local window for one thread: the deepest path, and room for recursion where there is some."""
+        """The local window for one thread: the deepest path, and room for recursion where there
+        is some.
+        """
         best: dict[str, int] = {}
         active: set[str] = set()
         recursive = False

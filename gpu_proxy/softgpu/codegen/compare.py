@@ -67,11 +67,12 @@ def setp(fn: Lowering, i: Instr, mods: Mods) -> None:
     ftz, ptx = mods.flag("ftz"), mods.type()
     target = i.args[0]
     if ptx in ("f16x2", "bf16x2"):
-        _setp_packed(fn, i, condition, op, ptx.removesuffix("x2"), ftz)
+        _setp_packed(fn, i, condition, op, ptx.removesuffix("x2"), ftz=ftz)
         return
     a, b = _operand(fn, i.args[1], ptx, ftz), _operand(fn, i.args[2], ptx, ftz)
     result = _compare(fn, condition, ptx, a, b)
-    # The negation is combined with c as well, so it comes from the bare comparison; c is read before p changes.
+    # The negation is combined with c as well, so it comes from the bare comparison; c is read
+    # before p changes.
     positive = _combine(fn, i, op, result, 3)
     if isinstance(target, Pair):
         negative = _combine(fn, i, op, fn.invert(result), 3)
@@ -81,7 +82,7 @@ def setp(fn: Lowering, i: Instr, mods: Mods) -> None:
 
 
 def _setp_packed(
-    fn: Lowering, i: Instr, condition: str, op: str | None, kind: str, ftz: bool
+    fn: Lowering, i: Instr, condition: str, op: str | None, kind: str, *, ftz: bool
 ) -> None:
     target = i.args[0]
     results = [_combine(fn, i, op, r, 3) for r in _compare_packed(fn, i, condition, kind, ftz)]
@@ -113,7 +114,7 @@ def set_(fn: Lowering, i: Instr, mods: Mods) -> None:
     to, ptx = mods.type(), mods.type()
     if ptx in ("f16x2", "bf16x2"):
         kind = ptx.removesuffix("x2")
-        truth = 0xFFFF if to == "u32" or to == "s32" else {"f16": 0x3C00, "bf16": 0x3F80}[kind]
+        truth = 0xFFFF if to in ("u32", "s32") else {"f16": 0x3C00, "bf16": 0x3F80}[kind]
         low, high = (
             fn.emitter.select(_combine(fn, i, op, r, 3), const("i16", truth), const("i16", 0))
             for r in _compare_packed(fn, i, condition, kind, ftz)

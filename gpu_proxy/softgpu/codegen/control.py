@@ -106,14 +106,14 @@ def _illegal(fn: Lowering) -> None:
 
 
 @instruction("ret")
-def ret(fn: Lowering, i: Instr, mods: Mods) -> None:
+def ret(fn: Lowering, _i: Instr, mods: Mods) -> None:
     """Return; from a kernel, the end of the thread."""
     mods.flag("uni")
     fn.leave()
 
 
 @instruction("exit")
-def exit_thread(fn: Lowering, i: Instr, mods: Mods) -> None:
+def exit_thread(fn: Lowering, _i: Instr, _mods: Mods) -> None:
     """End the thread."""
     if fn.function.is_entry:
         fn.emitter.end("ret void")
@@ -123,14 +123,14 @@ def exit_thread(fn: Lowering, i: Instr, mods: Mods) -> None:
 
 
 @instruction("trap")
-def trap(fn: Lowering, i: Instr, mods: Mods) -> None:
+def trap(fn: Lowering, _i: Instr, _mods: Mods) -> None:
     """Stop the grid with an error."""
     fn.runtime("sg_op_trap", "void", attributes=_NORETURN)
     fn.emitter.end("unreachable")
 
 
 @instruction("brkpt", "pmevent", "griddepcontrol", "setmaxnreg")
-def nothing(fn: Lowering, i: Instr, mods: Mods) -> None:
+def nothing(_fn: Lowering, _i: Instr, mods: Mods) -> None:
     """Debuggers, counters and launch hints: nothing to do."""
     mods.ignore(*mods.left)
 
@@ -140,14 +140,23 @@ def call(fn: Lowering, i: Instr, mods: Mods) -> None:
     """call (results), target, (arguments), prototype"""
     mods.flag("uni")
     args = list(i.args)
-    results = args.pop(0).items if isinstance(args[0], Group) else ()
+    results = _group(args)
     target = args.pop(0)
-    arguments = args.pop(0).items if args and isinstance(args[0], Group) else ()
+    arguments = _group(args)
     if isinstance(target, Sym):
         _call_named(fn, i, fn.program.graph.resolve(target.name), results, arguments)
     else:
         assert isinstance(args[0], Sym)
-        _call_pointer(fn, i, target, args[0].name, results, arguments)
+        _call_pointer(fn, i, target, args[0].name, results=results, arguments=arguments)
+
+
+def _group(args: list[Operand]) -> tuple[Operand, ...]:
+    """Take a parenthesised list if one comes next."""
+    if args and isinstance(args[0], Group):
+        items = args[0].items
+        del args[0]
+        return items
+    return ()
 
 
 def _call_named(
@@ -175,6 +184,7 @@ def _call_pointer(
     i: Instr,
     target: Operand,
     name: str,
+    *,
     results: tuple[Operand, ...],
     arguments: tuple[Operand, ...],
 ) -> None:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from gpu_proxy.softgpu.codegen import floating, half, types
 from gpu_proxy.softgpu.codegen.emitter import Value, const, float_const
 from gpu_proxy.softgpu.codegen.lowering import Lowering
@@ -15,6 +17,24 @@ _INTEGRAL = {"rni": "roundeven", "rzi": "trunc", "rmi": "floor", "rpi": "ceil"}
 _FORMATS = {"f16": (11, 5), "bf16": (8, 8), "tf32": (11, 8)}
 
 
+@dataclass(frozen=True)
+class _Form:
+    """What the modifiers of a cvt say."""
+
+    to: str
+    source: str
+    integral: str | None
+    mode: str | None
+    ftz: bool
+    sat: bool
+    relu: bool
+
+    @property
+    def nearest(self) -> bool:
+        """Whether the rounding is the usual one."""
+        return self.mode in (None, "rn")
+
+
 @instruction("cvt")
 def cvt(fn: Lowering, i: Instr, mods: Mods) -> None:
     """Decide by the kinds of the two types."""
@@ -24,26 +44,26 @@ def cvt(fn: Lowering, i: Instr, mods: Mods) -> None:
     if mods.flag("tf32"):
         _to_tf32(fn, i, mods, mode, relu)
         return
-    to, source = mods.type(), mods.type()
-    if types.is_packed(to):
-        _pack(fn, i, to, source, mode, relu)
+    form = _Form(mods.type(), mods.type(), integral, mode, ftz, sat, relu)
+    if types.is_packed(form.to):
+        _pack(fn, i, form)
         return
-    if mode == "rna" or (relu and not types.is_float(to)):
+    if mode == "rna" or (relu and not types.is_float(form.to)):
         raise UnsupportedError("")
-    if not types.is_float(source):
-        value = fn.read(i.args[1], source)
-        if types.is_float(to):
-            _from_integer(fn, i, to, source, value, mode, sat)
+    if not types.is_float(form.source):
+        value = fn.read(i.args[1], form.source)
+        if types.is_float(form.to):
+            _from_integer(fn, i, form, value)
         else:
-            _between_integers(fn, i, to, source, value, sat)
+            _between_integers(fn, i, form, value)
         return
-    value = _read_float(fn, i, source, ftz)
-    if not types.is_float(to):
-        if integral is None:
-            raise UnsupportedError("no rounding")
-        _to_integer(fn, i, to, source, value, integral)
-        return
-    _between_floats(fn, i, to, source, value, integral, mode, ftz, sat, relu)
+    value = _read_float(fn, i, form.source, ftz)
+    if types.is_float(form.to):
+        _between_floats(fn, i, form, value)
+    elif integral is None:
+        raise UnsupportedError("no rounding")
+    else:
+        _to_integer(fn, i, form, value)
 
 
 def _read_float(fn: Lowering, i: Instr, source: str, ftz: bool) -> Value:
@@ -52,48 +72,41 @@ def _read_float(fn: Lowering, i: Instr, source: str, ftz: bool) -> Value:
     return floating.flush(fn, fn.read(i.args[1], source), ftz)
 
 
-def _between_integers(
-    fn: Lowering, i: Instr, to: str, source: str, value: Value, sat: bool
-) -> None:
-    e = fn.emitter
-    if sat:
+def _between_integers(fn: Lowering, i: Instr, form: _Form, value: Value) -> None:
+    e, to = fn.emitter, form.to
+    from_signed = types.is_signed(form.source)
+    if form.sat:
         # All 64-bit values fit 65 signed bits, so one clamp serves every pair of types.
-        wide = e.resize(value, 65, types.is_signed(source))
+        wide = e.resize(value, 65, from_signed)
         bits = types.bits(to)
-        low, high = (
-            (-(1 << (bits - 1)), (1 << (bits - 1)) - 1)
-            if types.is_signed(to)
-            else (0, (1 << bits) - 1)
-        )
+        low, high = 0, (1 << bits) - 1
+        if types.is_signed(to):
+            low, high = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
         wide = e.intrinsic("llvm.smax.i65", "i65", wide, Value("i65", str(low)))
         value = e.intrinsic("llvm.smin.i65", "i65", wide, Value("i65", str(high)))
-    fn.write(
-        i.args[0], e.resize(value, types.bits(to), types.is_signed(source)), types.is_signed(to)
-    )
+    fn.write(i.args[0], e.resize(value, types.bits(to), from_signed), types.is_signed(to))
 
 
-def _from_integer(
-    fn: Lowering, i: Instr, to: str, source: str, value: Value, mode: str | None, sat: bool
-) -> None:
-    e = fn.emitter
-    signed = types.is_signed(source)
+def _from_integer(fn: Lowering, i: Instr, form: _Form, value: Value) -> None:
+    e, to = fn.emitter, form.to
+    signed, bits = types.is_signed(form.source), types.bits(form.source)
     op = "sitofp" if signed else "uitofp"
     if to in ("f16", "bf16"):
-        # Exact in double up to 53 bits; beyond them f16 overflows anyway, and bf16 would round twice.
-        if (to == "bf16" and types.bits(source) == 64) or mode not in (None, "rn"):
-            value = _directed_from_integer(fn, value, signed, "double", "rz")
-            fn.write(i.args[0], _narrow_directed(fn, value, to, mode or "rn"))
+        # Exact in double up to 53 bits; beyond them f16 overflows anyway, and bf16 would round
+        # twice, unless the first rounding is to odd.
+        if (to == "bf16" and bits == 64) or not form.nearest:
+            wide = _directed_from_integer(fn, value, signed, "double", "odd")
+            fn.write(i.args[0], _narrow_directed(fn, wide, to, form.mode))
             return
         fn.write(i.args[0], half.narrow(fn, e.convert(op, value, "double"), to))
         return
     wanted = types.llvm_type(to)
-    exact = types.bits(source) < (32 if to == "f32" else 64)
-    if mode in (None, "rn") or exact:
+    exact = bits < (32 if to == "f32" else 64)
+    if form.nearest or exact:
         result = e.convert(op, value, wanted)
     else:
-        assert mode is not None
-        result = _directed_from_integer(fn, value, signed, wanted, mode)
-    fn.write(i.args[0], floating.saturate(fn, result, sat))
+        result = _directed_from_integer(fn, value, signed, wanted, form.mode or "rn")
+    fn.write(i.args[0], floating.saturate(fn, result, form.sat))
 
 
 def _directed_from_integer(
@@ -105,61 +118,46 @@ def _directed_from_integer(
     return fn.emitter.call(name, wanted, wide, number, attributes="nounwind memory(none)")
 
 
-def _to_integer(fn: Lowering, i: Instr, to: str, source: str, value: Value, integral: str) -> None:
-    """Out of range saturates; NaN is 0 for narrow types and the middle of the range for wide ones."""
+def _to_integer(fn: Lowering, i: Instr, form: _Form, value: Value) -> None:
+    """Out of range saturates; NaN is 0 for narrow types, the middle of the range for wide ones."""
     e = fn.emitter
-    kind, bits = value.type, types.bits(to)
+    kind, bits = value.type, types.bits(form.to)
     suffix = floating.SUFFIX[kind]
-    whole = e.intrinsic(f"llvm.{_INTEGRAL[integral]}.{suffix}", kind, value)
-    sign = "s" if types.is_signed(to) else "u"
+    rounding = _INTEGRAL[form.integral or "rzi"]
+    whole = e.intrinsic(f"llvm.{rounding}.{suffix}", kind, value)
+    sign = "s" if types.is_signed(form.to) else "u"
     result = e.intrinsic(f"llvm.fpto{sign}i.sat.i{bits}.{suffix}", f"i{bits}", whole)
-    if source == "f64" or bits == 64:
-        result = e.select(e.fcmp("uno", value, value), const(f"i{bits}", 1 << (bits - 1)), result)
-    fn.write(i.args[0], result, types.is_signed(to))
+    if form.source == "f64" or bits == 64:
+        middle = const(f"i{bits}", 1 << (bits - 1))
+        result = e.select(e.fcmp("uno", value, value), middle, result)
+    fn.write(i.args[0], result, types.is_signed(form.to))
 
 
-def _between_floats(
-    fn: Lowering,
-    i: Instr,
-    to: str,
-    source: str,
-    value: Value,
-    integral: str | None,
-    mode: str | None,
-    ftz: bool,
-    sat: bool,
-    relu: bool,
-) -> None:
-    e = fn.emitter
-    if integral:
-        value = e.intrinsic(
-            f"llvm.{_INTEGRAL[integral]}.{floating.SUFFIX[value.type]}", value.type, value
-        )
-    if relu:
+def _between_floats(fn: Lowering, i: Instr, form: _Form, value: Value) -> None:
+    e, to = fn.emitter, form.to
+    if form.integral:
+        name = f"llvm.{_INTEGRAL[form.integral]}.{floating.SUFFIX[value.type]}"
+        value = e.intrinsic(name, value.type, value)
+    if form.relu:
         value = _relu(fn, value)
     if to in ("f16", "bf16"):
-        if sat:
-            value = half.saturate_any(fn, value)
-        narrow = (
-            half.narrow(fn, value, to)
-            if mode in (None, "rn")
-            else _narrow_directed(fn, value, to, mode)
-        )
-        fn.write(i.args[0], narrow)
+        value = floating.saturate(fn, value, form.sat)
+        if form.nearest:
+            fn.write(i.args[0], half.narrow(fn, value, to))
+        else:
+            fn.write(i.args[0], _narrow_directed(fn, value, to, form.mode))
         return
     if to == "f64":
         result = e.convert("fpext", value, "double")
     elif value.type == "float":
         result = value
-    elif mode in (None, "rn"):
+    elif form.nearest:
         result = e.convert("fptrunc", value, "float")
     else:
-        assert mode is not None
-        number = const("i32", floating.MODES[mode])
-        result = e.call(
-            "sg_op_f64_to_f32", "float", value, number, attributes="nounwind memory(none)"
-        )
-    floating.finish(fn, i, result, ftz, sat)
+        number = const("i32", floating.MODES[form.mode or "rn"])
+        attributes = "nounwind memory(none)"
+        result = e.call("sg_op_f64_to_f32", "float", value, number, attributes=attributes)
+    floating.finish(fn, i, result, form.ftz, form.sat)
 
 
 def _relu(fn: Lowering, value: Value) -> Value:
@@ -203,21 +201,20 @@ def _to_tf32(fn: Lowering, i: Instr, mods: Mods, mode: str | None, relu: bool) -
     )
 
 
-def _pack(fn: Lowering, i: Instr, to: str, source: str, mode: str | None, relu: bool) -> None:
+def _pack(fn: Lowering, i: Instr, form: _Form) -> None:
     """cvt.rn.f16x2.f32 d, a, b: a in the upper half."""
-    if source != "f32" or mode not in ("rn", "rz"):
+    if form.source != "f32" or form.mode not in ("rn", "rz"):
         raise UnsupportedError("")
-    kind = to.removesuffix("x2")
+    kind = form.to.removesuffix("x2")
     parts = []
     for operand in i.args[1:3]:
         value = fn.read(operand, "f32")
-        if relu:
+        if form.relu:
             value = _relu(fn, value)
-        parts.append(
-            half.narrow(fn, value, kind)
-            if mode == "rn"
-            else _narrow_directed(fn, value, kind, mode)
-        )
+        if form.nearest:
+            parts.append(half.narrow(fn, value, kind))
+        else:
+            parts.append(_narrow_directed(fn, value, kind, form.mode))
     fn.write(i.args[0], half.join(fn, parts[1], parts[0]))
 
 

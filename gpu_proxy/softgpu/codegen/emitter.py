@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writing LLVM text: values with their types, basic blocks, and the few idioms that every lowering needs."""
+"""Writing LLVM text: values with their types, basic blocks, and the few idioms that every
+lowering needs.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +59,9 @@ class Emitter:
         self.externals: dict[str, str] = {}
 
     def line(self, text: str) -> None:
-        """An instruction without result. Code after a terminator is unreachable and goes to a block of its own."""
+        """An instruction without result. Code after a terminator is unreachable and goes to a
+        block of its own.
+        """
         if self.terminated:
             self.block(self.label("dead"))
         self.lines.append("  " + text)

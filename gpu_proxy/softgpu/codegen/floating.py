@@ -10,7 +10,7 @@ from gpu_proxy.softgpu.errors import UnsupportedError
 from gpu_proxy.softgpu.ptx.ast import Instr
 
 # Rounding modes as the MXCSR encodes them; the runtime's rounded operations take these numbers.
-MODES = {"rn": 0, "rm": 1, "rp": 2, "rz": 3}
+MODES = {"rn": 0, "rm": 1, "rp": 2, "rz": 3, "odd": 5}
 ONE = {"float": 0x3F80_0000, "double": 0x3FF0_0000_0000_0000}
 SUFFIX = {"float": "f32", "double": "f64"}
 
@@ -53,7 +53,9 @@ def negate(fn: Lowering, value: Value) -> Value:
 
 
 def rounded(fn: Lowering, op: str, mode: str, *args: Value) -> Value:
-    """An operation in one of the four rounding modes: LLVM for nearest, the runtime for the others."""
+    """An operation in one of the four rounding modes: LLVM for nearest, the runtime for the
+    others.
+    """
     e = fn.emitter
     kind = args[0].type
     if mode != "rn":

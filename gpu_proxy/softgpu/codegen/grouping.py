@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Accesses that share one check.
 
-Loads and stores of a basic block through the same, unchanged register at constant offsets are checked together,
-before the first of them: all will be executed, so if one is illegal, the thread faults anyway. Unrolled loops thus
+Loads and stores of a basic block through the same, unchanged register at constant offsets are
+checked together,
+before the first of them: all will be executed, so if one is illegal, the thread faults anyway.
+Unrolled loops thus
 pay for one check instead of dozens.
 """
 

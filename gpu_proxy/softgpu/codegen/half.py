@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """f16 and bf16 arithmetic, one value or two packed in a word.
 
-Sums, products and quotients of 11-bit or 8-bit values, rounded to float's 24 bits and then to the narrow type, equal
-the value rounded once (24 >= 2 * 11 + 2). A fused multiply-add has no such guarantee and goes through double,
+Sums, products and quotients of 11-bit or 8-bit values, rounded to float's 24 bits and then to
+the narrow type, equal
+the value rounded once (24 >= 2 * 11 + 2). A fused multiply-add has no such guarantee and goes
+through double,
 rounded to odd (prelude.py).
 """
 

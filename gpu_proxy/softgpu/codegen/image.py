@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tables that describe an image to csrc/loader.c, as LLVM constants; see csrc/image.h for the structs."""
+"""The tables that describe an image to csrc/loader.c, as LLVM constants; see csrc/image.h for
+the structs.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,8 @@ class ImageTables:
         fields = ", ".join(f"i32 {n}" for n in numbers)
         self.lines.append(
             f"@sg_image_v1 = constant {{ {', '.join(['i32'] * 8)}, ptr, ptr, ptr, ptr }} "
-            f"{{ {fields}, ptr @sg_kernels, ptr @sg_globals, ptr @sg_pointers, ptr @sg_addresses }}, align 8"
+            f"{{ {fields}, ptr @sg_kernels, ptr @sg_globals, ptr @sg_pointers, "
+            "ptr @sg_addresses }, align 8"
         )
         return self.lines
 
@@ -134,10 +137,12 @@ class ImageTables:
         target = self.program.globals.get(symbol.name)
         if target is None:
             raise PtxError(
-                f"initialiser with the address of '{symbol.name}', which is no variable of this module"
+                f"initialiser with the address of '{symbol.name}', "
+                "which is no variable of this module"
             )
         self.pointers.append(
-            f"{{ i32 {number}, i32 {target}, i64 {offset}, i64 {symbol.offset}, i32 {width}, i32 {shift} }}"
+            f"{{ i32 {number}, i32 {target}, i64 {offset}, i64 {symbol.offset}, "
+            f"i32 {width}, i32 {shift} }}"
         )
 
     def _functions(self) -> None:

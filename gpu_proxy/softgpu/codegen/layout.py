@@ -23,7 +23,8 @@ THREAD = {
 }
 THREAD_BYTES = 192
 
-# Function addresses are tokens, not code addresses: kernels are hostile, and a token is checked before a call.
+# Function addresses are tokens, not code addresses: kernels are hostile, and a token is checked
+# before a call.
 FUNCTION_TOKEN_BASE = 0xF500_0000_0000_0000
 FUNCTION_TOKEN_SHIFT = 4
 

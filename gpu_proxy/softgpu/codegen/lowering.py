@@ -95,7 +95,10 @@ class Lowering:
 
     def _unsupported(self, instr: Instr, error: UnsupportedError) -> UnsupportedError:
         detail = str(error).removeprefix(f"line {error.line}: ").strip()
-        text = f"instruction '{instr.name}' in {self.where()} line {instr.line} is not supported by the software GPU"
+        text = (
+            f"instruction '{instr.name}' in {self.where()} line {instr.line} "
+            "is not supported by the software GPU"
+        )
         return UnsupportedError(text + (f": {detail}" if detail else ""))
 
     def where(self) -> str:
@@ -218,7 +221,8 @@ class Lowering:
             self.carry_slot = self.emitter.alloca("i1")
         return self.carry_slot
 
-    # --- entering and leaving -----------------------------------------------------------------------
+    # --- entering and leaving
+    # -----------------------------------------------------------------------
 
     def enter(self) -> None:
         """Make room for this call's .local variables in the thread's local window."""
@@ -248,7 +252,9 @@ class Lowering:
         return Value("i64", self.saved_top) if self.saved_top else const("i64", 0)
 
     def window_bytes(self, kind: str) -> Value:
-        """Size of the shared or local window; a constant in kernels, so that LLVM can drop checks."""
+        """Size of the shared or local window; a constant in kernels, so that LLVM can drop
+        checks.
+        """
         if self.function.is_entry and kind == "local":
             return const("i64", self.program.local_window(self.function.name))
         if self.function.is_entry and kind == "shared" and not self.program.has_dynamic_shared:

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checked memory access: ld, st and what looks like them.
 
-Every access is checked before it happens. The check is one comparison: the offset from the start of the region is
-rotated right by log2 of the size, so that misaligned offsets become huge, and compared with the number of elements
+Every access is checked before it happens. The check is one comparison: the offset from the start
+of the region is
+rotated right by log2 of the size, so that misaligned offsets become huge, and compared with the
+number of elements
 in the region.
 """
 
@@ -88,7 +90,7 @@ def pointer(fn: Lowering, space: str, where: Value, size: int, *, write: bool) -
     kind = space.split("::", maxsplit=1)[0]
     if kind == "param":
         return _param_pointer(fn, where, size)
-    _check(fn, kind, where, [(0, size, write)], size, size)
+    _check(fn, kind, where, [(0, size, write)], span=size, align=size)
     return _unchecked(fn, kind, where)
 
 
@@ -100,7 +102,7 @@ def _grouped_pointer(fn: Lowering, i: Instr, group: Group, operand: Operand) -> 
         low = group.low
         start = fn.emitter.binary_const("add", base, low)
         accesses = [(a.offset - low, a.size, a.write) for a in group.members]
-        _check(fn, group.space, start, accesses, group.span, group.align)
+        _check(fn, group.space, start, accesses, span=group.span, align=group.align)
     where = fn.emitter.binary_const("add", base, operand.offset)
     return _unchecked(fn, group.space, where)
 
@@ -117,6 +119,7 @@ def _check(
     kind: str,
     start: Value,
     accesses: list[tuple[int, int, bool]],
+    *,
     span: int,
     align: int,
 ) -> None:
@@ -159,7 +162,9 @@ def _check(
 
 
 def _fail_window(fn: Lowering, kind: str, start: Value, span: int) -> None:
-    """A check of a window cannot fail as a whole when each access passes: this only tells LLVM so."""
+    """A check of a window cannot fail as a whole when each access passes: this only tells LLVM
+    so.
+    """
     number = const("i32", {"shared": 1, "local": 2, "param": 3}[kind])
     fn.runtime(
         "sg_op_bad_window",
@@ -296,7 +301,7 @@ def store(fn: Lowering, i: Instr, mods: Mods) -> None:
 
 
 @instruction("prefetch", "prefetchu", "applypriority", "discard")
-def hint(fn: Lowering, i: Instr, mods: Mods) -> None:
+def hint(_fn: Lowering, i: Instr, mods: Mods) -> None:
     """Hints need nothing; the address is not even looked at, as on a GPU."""
     if i.op == "discard":
         raise UnsupportedError("")

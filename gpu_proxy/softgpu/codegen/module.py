@@ -52,7 +52,9 @@ def generate(module: Module) -> str:
 
 
 def _function(program: Program, function: Function, externals: dict[str, str]) -> list[str]:
-    """One PTX function: kernels get the thread's index as arguments, others their blocks of parameters."""
+    """One PTX function: kernels get the thread's index as arguments, others their blocks of
+    parameters.
+    """
     lowering = Lowering(program, function)
     positions = program.spins(function)
     body = function.body or []
@@ -67,7 +69,8 @@ def _function(program: Program, function: Function, externals: dict[str, str]) -
             f'define internal void @"t.{function.name}"({_THREAD}, i32 %tid0, i32 %tid1, i32 %tid2)'
         )
     else:
-        head = f'define internal void @"f.{function.name}"({_THREAD}, ptr noalias %args, ptr noalias %ret)'
+        blocks = "ptr noalias %args, ptr noalias %ret"
+        head = f'define internal void @"f.{function.name}"({_THREAD}, {blocks})'
     return [f"{head} {_ATTRIBUTES} {{", *lowering.emitter.allocas, *lowering.emitter.lines, "}"]
 
 
@@ -76,7 +79,9 @@ def _tid(axis: int) -> str:
 
 
 def _block_function(program: Program, kernel: Function) -> list[str]:
-    """The entry that the engine calls: one thread of a kernel that synchronises, else all threads of a block."""
+    """The entry that the engine calls: one thread of a kernel that synchronises, else all
+    threads of a block.
+    """
     if sum(p.bytes for p in kernel.params) > MAX_PARAM_BYTES:
         raise PtxError(
             f"kernel '{kernel.name}' has more than {MAX_PARAM_BYTES} bytes of parameters",

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Small functions in LLVM text that lowerings call by name; LLVM inlines them and drops the rest."""
+"""Small functions in LLVM text that lowerings call by name; LLVM inlines them and drops the
+rest.
+"""
 
 _ROUND_ODD = """
 ; Double to float, rounded to odd: a later rounding to fewer bits is then as good as rounding once.
@@ -13,7 +15,8 @@ define internal float @sg.f64.to.f32.odd(double %x) alwaysinline nounwind {
   %abs_x = call double @llvm.fabs.f64(double %x)
   %abs_back = call double @llvm.fabs.f64(double %back)
   %above = fcmp ogt double %abs_back, %abs_x
-  ; The neighbour towards x: one less in magnitude if we rounded away, else one more. One of the two is odd.
+  ; The neighbour towards x: one less in magnitude if we rounded away, else one more. One of the
+  ; two is odd.
   %step = select i1 %above, i32 -1, i32 1
   %moved = add i32 %bits, %step
   %choice = select i1 %is_odd, i32 %bits, i32 %moved

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Facts about the whole module that the lowering of each function needs: addresses, layouts, tables."""
+"""Facts about the whole module that the lowering of each function needs: addresses, layouts,
+tables.
+"""
 
 from __future__ import annotations
 
@@ -45,10 +47,13 @@ class Program:
             self.globals[variable.name] = len(self.global_variables)
             self.global_variables.append(variable)
 
-    # --- shared memory ------------------------------------------------------------------------------
+    # --- shared memory
+    # ------------------------------------------------------------------------------
 
     def _lay_out_shared(self) -> None:
-        """Variables that device functions use lie at the same place in every kernel; a kernel's own follow."""
+        """Variables that device functions use lie at the same place in every kernel; a kernel's
+        own follow.
+        """
         common = Slots()
         for function in self.module.functions.values():
             if not function.is_entry:
@@ -89,7 +94,8 @@ class Program:
         """Bytes of shared memory that a kernel declares."""
         return self.shared[kernel].bytes
 
-    # --- local memory and parameters ----------------------------------------------------------------
+    # --- local memory and parameters
+    # ----------------------------------------------------------------
 
     def depot(self, function: Function) -> tuple[Slots, int]:
         """The .local variables of a function."""
@@ -111,7 +117,8 @@ class Program:
         """Backward branches that should yield."""
         return spin_branches(function)
 
-    # --- addresses ------------------------------------------------------------------------------------
+    # --- addresses
+    # ------------------------------------------------------------------------------------
 
     def token(self, name: str) -> int:
         """The address of a function as kernels see it."""

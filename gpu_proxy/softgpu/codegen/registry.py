@@ -29,7 +29,8 @@ def instruction(*names: str) -> Callable[[Handler], Handler]:
 
 
 class Mods:
-    """The modifiers of an instruction. What a lowering did not take makes the instruction unsupported,
+    """The modifiers of an instruction. What a lowering did not take makes the instruction
+    unsupported,
     so that no modifier is ever ignored by accident."""
 
     def __init__(self, instr: Instr) -> None:

@@ -66,7 +66,9 @@ def _threads(fn: Lowering) -> Value:
 
 
 def _envreg(fn: Lowering, number: int) -> Value:
-    """%envreg1 and 2 are the halves of the grid workspace's address, as cooperative groups read them."""
+    """%envreg1 and 2 are the halves of the grid workspace's address, as cooperative groups read
+    them.
+    """
     if number not in (1, 2):
         return const("i32", 0)
     workspace = fn.field("workspace")

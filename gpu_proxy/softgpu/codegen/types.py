@@ -10,7 +10,9 @@ _PACKED = {"f16x2", "bf16x2", "s16x2", "u16x2"}
 
 
 def llvm_type(ptx: str) -> str:
-    """The LLVM type in which values of a PTX type are computed; packed types are plain 32-bit words."""
+    """The LLVM type in which values of a PTX type are computed; packed types are plain 32-bit
+    words.
+    """
     if ptx == "pred":
         return "i1"
     if ptx in _FLOAT:
@@ -19,7 +21,9 @@ def llvm_type(ptx: str) -> str:
 
 
 def storage_type(ptx: str) -> str:
-    """The LLVM type of a register: 16-bit floats are kept as integers, since they mix freely with .b16."""
+    """The LLVM type of a register: 16-bit floats are kept as integers, since they mix freely
+    with .b16.
+    """
     if ptx in ("f32", "f64", "pred"):
         return llvm_type(ptx)
     return f"i{type_bytes(ptx) * 8}"

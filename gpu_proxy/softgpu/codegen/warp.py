@@ -154,7 +154,7 @@ def elect(fn: Lowering, i: Instr, mods: Mods) -> None:
 
 
 @instruction("nanosleep")
-def nanosleep(fn: Lowering, i: Instr, mods: Mods) -> None:
+def nanosleep(fn: Lowering, _i: Instr, mods: Mods) -> None:
     """Let other threads run."""
     mods.type()
     fn.runtime("sg_op_yield", "void")

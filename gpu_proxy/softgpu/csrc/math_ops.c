@@ -60,7 +60,7 @@ UNARY(sg_op_sqrt_f32, float, float, sqrtf(a))
 UNARY(sg_op_sqrt_f64, double, double, sqrt(a))
 UNARY(sg_op_f64_to_f32, double, float, (float)a)
 UNARY(sg_op_s64_to_f32, int64_t, float, (float)a)
-UNARY(sg_op_s64_to_f64, int64_t, double, (double)a)
+UNARY(sg_cut_s64_to_f64, int64_t, double, (double)a)
 
 /* Unsigned conversions of the top half are done by the compiler in steps that assume rounding to nearest, so the
  * value is split into parts that convert exactly, and only their sum is rounded. */
@@ -70,14 +70,37 @@ static double parts(uint64_t a, double *low)
     return (double)(uint32_t)(a >> 32) * 4294967296.0;
 }
 
+double sg_op_s64_to_f64(int64_t a, uint32_t mode);
 double sg_op_u64_to_f64(uint64_t a, uint32_t mode);
 float sg_op_u64_to_f32(uint64_t a, uint32_t mode);
+
+/* Rounding to odd: cut off, then mark the last bit if anything was lost, for a later rounding to fewer bits. */
+static double mark_inexact(double cut, int inexact)
+{
+    uint64_t bits;
+
+    memcpy(&bits, &cut, sizeof bits);
+    bits |= (uint64_t)(inexact != 0);
+    memcpy(&cut, &bits, sizeof bits);
+    return cut;
+}
+
+double sg_op_s64_to_f64(int64_t a, uint32_t mode)
+{
+    if (mode != ROUND_ODD)
+        return sg_cut_s64_to_f64(a, mode);
+    double cut = sg_cut_s64_to_f64(a, ROUND_ZERO);
+    return mark_inexact(cut, (int64_t)cut != a);
+}
 
 double sg_op_u64_to_f64(uint64_t a, uint32_t mode)
 {
     double low, high = parts(a, &low);
 
-    return sg_op_add_f64(high, low, mode);
+    if (mode != ROUND_ODD)
+        return sg_op_add_f64(high, low, mode);
+    double cut = sg_op_add_f64(high, low, ROUND_ZERO);
+    return mark_inexact(cut, (uint64_t)cut != a);
 }
 
 float sg_op_u64_to_f32(uint64_t a, uint32_t mode)

@@ -41,7 +41,8 @@ class BodyParser:
         self.labels: list[dict[str, str]] = []
         self.unique = 0
         self.in_call = False
-        # A branch may name a label that comes later, so labels are resolved when their scope closes.
+        # A branch may name a label that comes later, so labels are resolved when their scope
+        # closes.
         self.pending: list[list[int]] = []
 
     def parse(self) -> None:
@@ -77,9 +78,9 @@ class BodyParser:
         args: list[Operand] = []
         for arg in instr.args:
             if isinstance(arg, Sym) and arg.name in labels:
-                arg = Sym(labels[arg.name], arg.offset)
-            elif isinstance(arg, Sym):
-                done = False
+                args.append(Sym(labels[arg.name], arg.offset))
+                continue
+            done = done and not isinstance(arg, Sym)
             args.append(arg)
         instr.args = tuple(args)
         return done

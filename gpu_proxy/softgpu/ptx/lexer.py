@@ -10,7 +10,8 @@ from gpu_proxy.softgpu.errors import LimitError, PtxError
 
 MAX_TOKENS = 40_000_000
 
-# Line information says nothing about the meaning, and its directives end at the line's end, not at a semicolon.
+# Line information says nothing about the meaning, and its directives end at the line's end, not
+# at a semicolon.
 _LINE_INFO = re.compile(r"^[ \t]*\.(?:loc|file)\b[^\n]*$", re.MULTILINE)
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 _TOKEN = re.compile(

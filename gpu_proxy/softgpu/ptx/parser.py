@@ -119,14 +119,15 @@ def _parse_function_directives(tokens: Tokens, function: Function) -> None:
         line, directive = tokens.line, tokens.next()
         numbers = [] if directive in _NO_ARGUMENTS else _parse_arguments(tokens)
         if directive in (".maxntid", ".reqntid"):
-            block = (numbers + [1, 1, 1])[:3]
+            block = [*numbers, 1, 1, 1][:3]
             function.max_threads = block[0] * block[1] * block[2]
             if directive == ".reqntid":
                 function.required_block = (block[0], block[1], block[2])
         elif directive in _CLUSTERS:
             if not numbers or max(numbers) > 1:
                 raise UnsupportedError(
-                    f"'{directive}' (thread block clusters) in kernel '{function.name}' is not supported "
+                    f"'{directive}' (thread block clusters) in kernel '{function.name}' "
+                    "is not supported "
                     "by the software GPU",
                     line,
                 )

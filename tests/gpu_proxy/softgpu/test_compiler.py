@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+
 """The compile helper as a process: its protocol, its limits, its cache."""
 
 from __future__ import annotations

@@ -58,6 +58,7 @@ int main(void)
 
     start();
     CUdeviceptr memory = device_memory(4);
+    function("add_to"); /* a module cannot be loaded while a stream captures in the global mode */
     OK(cuStreamCreate(&stream, 1));
     not_capturing(stream);
     OK(cuStreamBeginCapture_v2(stream, CU_STREAM_CAPTURE_MODE_GLOBAL));

@@ -66,7 +66,8 @@ static inline CUdeviceptr device_memory(size_t bytes)
     CUdeviceptr memory;
 
     OK(cuMemAlloc_v2(&memory, bytes));
-    OK(cuMemsetD8_v2(memory, 0, bytes));
+    OK(cuMemsetD8_v2(memory, 0, bytes)); /* asynchronous, and streams that do not block pass it */
+    OK(cuCtxSynchronize());
     return memory;
 }
 

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Building programs once, and running them on either side: the software GPU itself, or the whole path.
+"""Building programs once, and running them on either side: the software GPU itself, or the whole
+path.
 
 "Through the proxy" means: in a chroot that holds only libc and what the program links, libvgpu as
-libcuda.so.1, the program, and the zone's socket. There is no Python, no software GPU and no toolkit.
+libcuda.so.1, the program, and the zone's socket. There is no Python, no software GPU and no
+toolkit.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ SECONDS_MAX = 120
 def build(
     source: Path, cuda: int = 13, cudart: str = "static", flags: tuple[str, ...] = ()
 ) -> Path:
-    """Build one program unless it is newer than its source; skip if the toolkit's part is missing."""
+    """Build a program unless it is newer than its source; skip if the toolkit is missing."""
     needed = () if source.suffix == ".c" else ("compiler", str(cuda))
     if not toolkit.is_installed(*needed):
         pytest.skip(f"not installed: python -m demo.toolkit install {' '.join(needed)}")

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# ruff: noqa: E501, ARG005 - embedded programs, and tables of lambdas with one shape
 """Float instructions: one rounding, in each rounding mode, against exact fractions."""
 
 from __future__ import annotations
@@ -142,6 +143,14 @@ def test_narrowing_double_to_float(gpu: Gpu, mode: str) -> None:
         assert float(result) == round_to(Fraction(float(value)), mode, "f32")
 
 
+def _widen(number: float, form: str) -> float:
+    if form == "f16":
+        return float(np.array([number], np.uint16).view(np.float16)[0])
+    if form == "bf16":
+        return float(struct.unpack("<f", struct.pack("<I", int(number) << 16))[0])
+    return number
+
+
 @pytest.mark.parametrize("source", ["f32", "f64"])
 @pytest.mark.parametrize("mode", ["rn", "rz", "rm", "rp"])
 @pytest.mark.parametrize("form", ["f16", "bf16"])
@@ -168,16 +177,13 @@ def test_narrowing_to_halves(gpu: Gpu, source: str, mode: str, form: str) -> Non
     values = base.astype(np.float32 if source == "f32" else np.float64)
     got = _run_unary(gpu, f"cvt.{mode}.{form}.{source} OUT, IN", values, np.uint16)
     for value, bits in zip(values, got, strict=True):
-        if form == "f16":
-            result = float(np.array([bits], np.uint16).view(np.float16)[0])
-        else:
-            result = struct.unpack("<f", struct.pack("<I", int(bits) << 16))[0]
+        result = _widen(bits, form)
         assert result == round_to(Fraction(float(value)), mode, form), value
 
 
 @pytest.mark.parametrize("mode", ["rn", "rz", "rm", "rp"])
 @pytest.mark.parametrize("kind", ["s32", "u32", "s64", "u64"])
-@pytest.mark.parametrize("form", ["f32", "f64", "f16"])
+@pytest.mark.parametrize("form", ["f32", "f64", "f16", "bf16"])
 def test_integers_to_floats(gpu: Gpu, mode: str, kind: str, form: str) -> None:
     bits = int(kind[1:])
     rng = np.random.default_rng(7)
@@ -193,13 +199,12 @@ def test_integers_to_floats(gpu: Gpu, mode: str, kind: str, form: str) -> None:
         ]
     )
     values = values.astype(np.uint32 if bits == 32 else np.uint64)
-    result = {"f32": np.float32, "f64": np.float64, "f16": np.uint16}[form]
+    result = {"f32": np.float32, "f64": np.float64}.get(form, np.uint16)
     got = _run_unary(gpu, f"cvt.{mode}.{form}.{kind} OUT, IN", values, result)
     for value, number in zip(values, got, strict=True):
         plain = int(value) - (2**bits if kind[0] == "s" and int(value) >> (bits - 1) else 0)
-        if form == "f16":
-            number = np.array([number], np.uint16).view(np.float16)[0]
-        assert float(number) == round_to(Fraction(plain), mode, form), plain
+        exact = _widen(number, form)
+        assert float(exact) == round_to(Fraction(plain), mode, form), plain
 
 
 @pytest.mark.parametrize("source", ["f32", "f64"])

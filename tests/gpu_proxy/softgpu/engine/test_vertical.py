@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+
 """The shortest way through everything: vector addition."""
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# ruff: noqa: E501 - embedded programs, and tables of lambdas with one shape
 """Drives the execution engine through ctypes: builds it with gcc, gives it an arena, compiles and runs PTX."""
 
 from __future__ import annotations
@@ -208,7 +209,7 @@ def _encode(arg: Any, size: int) -> bytes:
 
 def _dim(value: Any) -> Any:
     sizes = (value,) if isinstance(value, int) else tuple(value)
-    return (ctypes.c_uint32 * 3)(*(sizes + (1, 1, 1))[:3])
+    return (ctypes.c_uint32 * 3)(*(*sizes, 1, 1, 1)[:3])
 
 
 class Buffer:
@@ -275,7 +276,7 @@ class Gpu:
         lib.sg_image_finish.argtypes = lib.sg_image_unload.argtypes = [ctypes.c_void_p]
         lib.sg_image_unload.restype = None
 
-    def _check_host(self, address: int, size: int, is_write: int) -> int:
+    def _check_host(self, address: int, size: int, _is_write: int) -> int:
         return int(
             any(
                 start <= address and address + size <= start + count

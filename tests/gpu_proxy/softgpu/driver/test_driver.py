@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The driver's test programs, in C: each is linked with the driver and an engine that needs no
+compiler.
+
+Set VGPU_TEST_SANITIZE to `address,undefined` or `thread` to run them under a sanitizer.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from gpu_proxy.softgpu import build
+from idm.api.table import Mode, load
+
+HERE = Path(__file__).parent
+ENGINE = HERE / "fake_engine.c"
+PROGRAMS = sorted(path.stem for path in HERE.glob("test_*.c"))
+SANITIZE = os.environ.get("VGPU_TEST_SANITIZE", "")
+TIMEOUT_S = 300 if SANITIZE else 60
+
+
+@pytest.fixture(scope="module")
+def library() -> Path:
+    folder = "-".join(filter(None, ("softgpu-test-lib", SANITIZE.replace(",", "-"))))
+    return build.build(Path("build") / folder / build.LIBRARY_NAME, SANITIZE, (ENGINE,))
+
+
+def compile_program(name: str, library: Path, folder: Path) -> Path:
+    generated = Path("build") / "-".join(
+        filter(None, ("softgpu", SANITIZE.replace(",", "-"), "test"))
+    )
+    program = folder / name
+    flags = [f"-fsanitize={SANITIZE}"] if SANITIZE else []
+    includes = [f"-I{path}" for path in ("idm/csrc", generated, HERE)]
+    warnings = ["-Wall", "-Wextra", "-Werror"]
+    subprocess.run(
+        ["gcc", "-std=gnu11", "-g", *warnings, "-pthread", *flags, *includes]
+        + [str(HERE / f"{name}.c"), str(library.resolve()), "-o", str(program)],
+        check=True,
+    )
+    return program
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_program(name: str, library: Path, tmp_path: Path) -> None:
+    program = compile_program(name, library, tmp_path)
+    env = os.environ | {
+        "LD_LIBRARY_PATH": str(library.parent.resolve()),
+        "VGPU_SOFTGPU_MEMORY": "4G",
+    }
+    done = subprocess.run(
+        [program], env=env, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def exported(library: Path) -> set[str]:
+    listed = subprocess.run(
+        ["nm", "-D", "--defined-only", library], capture_output=True, text=True, check=True
+    )
+    return {line.split()[-1] for line in listed.stdout.splitlines()}
+
+
+def test_exports_are_the_table(library: Path) -> None:
+    rows = build.exported_rows(load())
+    assert exported(library) == {symbol for row in rows for symbol in row.symbols}
+
+
+def test_soname(library: Path) -> None:
+    listed = subprocess.run(
+        ["readelf", "-d", library], capture_output=True, text=True, check=True
+    ).stdout
+    assert "Library soname: [libcuda.so.1]" in listed
+    assert "RUNPATH" not in listed
+
+
+def test_refused_rows_say_so_once(library: Path) -> None:
+    refused = next(
+        row for row in load().calls if row.mode is Mode.REFUSED and row.symbol.startswith("cu")
+    )
+    code = (
+        "import ctypes\n"
+        f"lib = ctypes.CDLL({str(library.resolve())!r})\n"
+        f"print([lib.{refused.symbol}() for _ in range(2)])\n"
+    )
+    if SANITIZE:
+        pytest.skip("a sanitizer's runtime must be loaded first, which Python does not")
+    done = subprocess.run(
+        ["python3", "-c", code], capture_output=True, text=True, check=True, timeout=TIMEOUT_S
+    )
+    assert done.stdout.strip() == "[801, 801]"
+    assert done.stderr.count(refused.symbol) == 1
