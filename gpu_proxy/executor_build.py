@@ -27,6 +27,8 @@ uint64_t vx_current(const struct vx *x);
 void vx_stop(struct vx *x);
 void vx_set_function(struct vx *x, uint32_t number, uint64_t address);
 int vx_set_driver(struct vx *x, uint32_t index, uint64_t address);
+void vx_set_output(struct vx *x, int fd);
+void vx_note_output(struct vx *x);
 void vx_set_flags(struct vx *x, uint64_t host, uint64_t device);
 int vx_set_context(struct vx *x, uint64_t handle);
 void vx_forget_context(struct vx *x);

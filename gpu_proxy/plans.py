@@ -5,13 +5,11 @@ from __future__ import annotations
 
 import glob
 import os
-import stat
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpu_proxy import log
-from gpu_proxy.errors import StartError
+from gpu_proxy import identity
 from gpu_proxy.settings import Settings, ZoneSettings
 from gpu_proxy.spawn_request import Identity, Limits, SandboxPlan
 
@@ -98,12 +96,12 @@ def plan_zone(settings: Settings, zone: ZoneSettings, driver_library: str) -> Zo
     """Decide how the zone's processes run, and make its cache directory."""
     imports = module_paths()
     library = [str(Path(driver_library).parent)] if driver_library else []
-    identity = _identity(settings, zone, [*imports, *library])
+    own = identity.choose(settings, zone, [*imports, *library])
     cache = settings.state_dir / "zones" / zone.name / "kernels"
-    _make_private(cache, identity)
+    _make_private(cache, own)
     inherited = {k: v for k, v in os.environ.items() if k.startswith(PASSED_ON)}
     return ZonePlan(
-        identity=identity,
+        identity=own,
         read_paths=(*SYSTEM_PATHS, *imports, *library),
         stub=settings.stub,
         keep_stderr=settings.workers.stderr,
@@ -119,36 +117,10 @@ def plan_zone(settings: Settings, zone: ZoneSettings, driver_library: str) -> Zo
     )
 
 
-def _identity(settings: Settings, zone: ZoneSettings, needed: list[str]) -> Identity | None:
-    """Return the zone's own uid, if this daemon may give one and it could read what it needs."""
-    wish = settings.workers.own_uid
-    if wish == "never":
-        return None
-    blocked = "the daemon does not run as root" if os.geteuid() else _closed_to_others(needed)
-    if not blocked:
-        uid = settings.workers.uid_base + zone.index
-        return Identity(uid, uid)
-    if wish == "always":
-        raise StartError(f"zone {zone.name}: its workers cannot have their own uid: {blocked}")
-    log.get(part="sandbox").warning(
-        "workers-share-uid", zone=zone.name, uid=os.geteuid(), reason=blocked
-    )
-    return None
-
-
-def _closed_to_others(paths: list[str]) -> str:
-    """Return the first directory that another user cannot enter, or nothing."""
-    for path in paths:
-        for step in (Path(path), *Path(path).parents):
-            if step.is_dir() and not step.stat().st_mode & stat.S_IXOTH:
-                return f"other users cannot enter {step}"
-    return ""
-
-
-def _make_private(path: Path, identity: Identity | None) -> None:
+def _make_private(path: Path, owner: Identity | None) -> None:
     """Make the zone's cache directory, mode 0700, owned by the zone's processes."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
     path.mkdir(exist_ok=True, mode=0o700)
     path.chmod(0o700)
-    if identity is not None:
-        os.chown(path, identity.uid, identity.gid)
+    if owner is not None:
+        os.chown(path, owner.uid, owner.gid)

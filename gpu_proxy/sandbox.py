@@ -29,8 +29,7 @@ def enter(plan: SandboxPlan, parent: int) -> list[str]:
         _become_first_process()
         parent = 0  # What a process sees whose parent is outside its namespace.
     _limit(plan.limits)
-    if os.geteuid() == 0:
-        prctl.drop_bounding_set()
+    gaps += _empty_bounding_set()
     prctl.no_new_privileges()
     gaps += _restrict_files(plan)
     _become(plan)
@@ -81,6 +80,15 @@ def _keep(child: int) -> NoReturn:
     _, status = os.waitpid(child, 0)
     code = os.waitstatus_to_exitcode(status)
     os._exit(code if code >= 0 else 128 - code)
+
+
+def _empty_bounding_set() -> list[str]:
+    """Needs a capability itself, which a daemon that is no root, or in a container, may lack."""
+    try:
+        prctl.drop_bounding_set()
+    except PermissionError as error:
+        return [] if os.geteuid() else [str(error)]
+    return []
 
 
 def _limit(limits: Limits) -> None:

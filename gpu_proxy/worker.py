@@ -54,6 +54,8 @@ class Worker:
         )
         if self.vx == ffi.NULL:
             raise MemoryError("no memory for the executor")
+        self._output = _capture_standard_output()
+        lib.vx_set_output(self.vx, self._output)
 
     @property
     def driver(self) -> Driver:
@@ -83,6 +85,13 @@ class Worker:
             self._serve()
         if outcome == lib.VX_MALFORMED:
             self.channel.end(ffi.string(lib.vx_reason(self.vx)).decode())
+
+    def printed(self, limit: int) -> bytes:
+        """What kernels have printed and nobody has fetched, at most `limit` bytes."""
+        try:
+            return os.read(self._output, limit) if limit else b""
+        except BlockingIOError:
+            return b""
 
     def _serve(self) -> None:
         record = lib.vx_request(self.vx)
@@ -162,6 +171,14 @@ class Worker:
         lib.vx_answer(
             self.vx, request.slot, request.sequence, request.reply, status, data, len(data)
         )
+
+
+def _capture_standard_output() -> int:
+    """Kernels print to standard output: make it a pipe. A full one loses text, and blocks nobody."""
+    reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    os.dup2(writing, 1)
+    os.close(writing)
+    return reading
 
 
 def main(setup: WorkerSetup) -> None:

@@ -4,6 +4,7 @@
 
 #include <poll.h>
 #include <sched.h>
+#include <sys/ioctl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,6 +38,7 @@ struct vx *vx_open(void *region, struct idm_counters *counters, int request_door
     x->slot_doorbells = slot_doorbells;
     x->use_c = use_c;
     x->waiter_slot = -1;
+    x->output = -1;
     idm_consumer_init(&x->consumer, region);
     return x;
 }
@@ -75,6 +77,22 @@ int vx_set_driver(struct vx *x, uint32_t index, uint64_t address)
         return -EINVAL;
     members[index] = (vx_function)(uintptr_t)address;
     return 0;
+}
+
+void vx_set_output(struct vx *x, int fd)
+{
+    x->output = fd;
+}
+
+void vx_note_output(struct vx *x)
+{
+    int waiting = 0;
+
+    if (x->output < 0 || x->launches == x->launches_seen)
+        return;
+    x->launches_seen = x->launches;
+    if (ioctl(x->output, FIONREAD, &waiting) == 0 && waiting > 0)
+        atomic_fetch_add_explicit(&x->back->output, 1, memory_order_release);
 }
 
 void vx_set_flags(struct vx *x, uint64_t host, uint64_t device)
@@ -262,6 +280,7 @@ void vx_count(struct vx *x, uint64_t bytes_in, uint64_t bytes_out, uint64_t laun
     atomic_fetch_add_explicit(&x->counters->bytes_in, bytes_in, memory_order_relaxed);
     atomic_fetch_add_explicit(&x->counters->bytes_out, bytes_out, memory_order_relaxed);
     atomic_fetch_add_explicit(&x->counters->launches, launches, memory_order_relaxed);
+    x->launches += launches;
 }
 
 void vx_count_memory(struct vx *x, int64_t device_bytes, int64_t host_bytes)

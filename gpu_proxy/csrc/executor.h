@@ -97,6 +97,8 @@ struct vx {
     int request_doorbell;
     const int *slot_doorbells;
     int use_c;
+    int output;                 /* read end of the pipe that kernels print to, or -1 */
+    uint64_t launches, launches_seen; /* so that only work since the last look is looked for */
     volatile int stop;
 
     vx_function functions[VX_CALLS];
@@ -148,6 +150,9 @@ void vx_stop(struct vx *x);
 void vx_set_function(struct vx *x, uint32_t number, uint64_t address);
 /* Sets one member of struct vx_driver by its position; used once at start. */
 int vx_set_driver(struct vx *x, uint32_t index, uint64_t address);
+void vx_set_output(struct vx *x, int fd);
+/* Tell the front end when kernels have printed. */
+void vx_note_output(struct vx *x);
 void vx_set_flags(struct vx *x, uint64_t host, uint64_t device);
 
 /* Make the context behind `handle` current for the main thread. A CUresult. */

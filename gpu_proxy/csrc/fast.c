@@ -216,7 +216,7 @@ static void count_in(struct vx *x, uint64_t bytes)
 
 static int run_flush(struct vx *x)
 {
-    (void)x;
+    vx_note_output(x);
     return VX_SUCCESS;
 }
 
@@ -357,6 +357,7 @@ static int run_launch(struct vx *x)
     if (status != VX_SUCCESS)
         return status;
     atomic_fetch_add_explicit(&x->counters->launches, 1, memory_order_relaxed);
+    x->launches++;
     return x->driver.launch_kernel_ex(&config, function, NULL, param_bytes ? extra : NULL);
 }
 

@@ -215,6 +215,7 @@ static int poll_one(struct vx *x, struct vx_pending *pending)
 static void finish(struct vx *x, struct vx_pending *pending, int status)
 {
     vx_note_status(x, status);
+    vx_note_output(x);
     vx_release_events(x, pending);
     if (pending->kind == PENDING_CHUNK)
         vx_release_chunk(x, pending->chunk);

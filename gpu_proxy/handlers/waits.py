@@ -59,6 +59,14 @@ def ctx_synchronize_v2(worker: Worker, request: Request) -> Pending:
 @handles("vgpuFlush")
 def flush(worker: Worker, request: Request) -> None:
     """Everything before this has been executed."""
+    lib.vx_note_output(worker.vx)
+
+
+@handles("output")
+def output(worker: Worker, request: Request) -> dict[str, bytes]:
+    """What kernels have printed."""
+    text = worker.printed(request.capacity["data"])
+    return {"data": text, "length": len(text).to_bytes(4, "little")}
 
 
 @handles("late_error")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The parameters that many rows share: every kind of handle, and the nodes a graph node waits for."""
+"""The parameters that many rows share: every kind of handle, and what graph nodes wait for."""
 
 from __future__ import annotations
 

@@ -109,6 +109,9 @@ call(0x0F15, "vgpuContextCreate", 0, handler="context_create", no_context=True,
      context=creates(handle(Kind.CONTEXT)), flags=c_uint, device=c_int)
 # Settings that libcuda would read from its own environment, NAME=value; before anything else.
 call(0x0F16, "vgpuEnvironment", 0, POSTED, handler="environment", no_context=True, text=string_in)
+# What kernels have printed so far; the application prints it.
+call(0x0F17, "vgpuOutput", 0, handler="output", no_context=True,
+     capacity=c_uint, data=bytes_out("capacity"), length=out(c_uint))
 
 # Copies of rectangles. The side that is the application's pageable memory has no address here: its
 # rows lie densely in a staging chunk, or come back as results. Arrays and contexts are handles.

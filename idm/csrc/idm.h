@@ -78,7 +78,9 @@ struct idm_back {
     _Atomic uint32_t waiting;       /* 1: ring the doorbell after publishing */
     _Atomic uint32_t sticky;        /* CUresult of an error that ended the context, or 0 */
     _Atomic uint32_t late;          /* number of late errors so far: fetch them when it changes */
-    uint64_t reserved[5];
+    _Atomic uint32_t output;        /* changes when kernels have printed: fetch the text */
+    uint32_t padding;
+    uint64_t reserved[4];
     _Atomic uint32_t chunk_done[IDM_CHUNKS]; /* counts the releases of each chunk by the back end */
 };
 

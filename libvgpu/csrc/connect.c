@@ -379,5 +379,7 @@ __attribute__((destructor)) static void at_exit(void)
         return;
     vgpu_flush();
     vgpu_report_counters();
+    /* Threads that still wait end without a word: this is no failure. */
+    atomic_store(&vgpu.dead, VGPU_CODE_DEAD);
     shutdown(vgpu.socket, SHUT_RDWR);
 }

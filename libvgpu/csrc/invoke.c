@@ -5,6 +5,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <sched.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -198,6 +199,24 @@ CUresult vgpu_start(const struct idm_call *call, uint32_t flags, void *const arg
     return status;
 }
 
+/* Kernels have printed: the text belongs on the application's standard output. */
+static void fetch_output(void)
+{
+    static _Atomic uint32_t seen;
+    uint32_t now = atomic_load_explicit(&vgpu.back->output, memory_order_acquire);
+    char text[2048], *text_at = text;
+    unsigned capacity = sizeof text, length = 0, *length_at = &length;
+    void *const args[] = {&capacity, &text_at, &length_at};
+
+    if (now == atomic_load_explicit(&seen, memory_order_relaxed))
+        return;
+    atomic_store(&seen, now); /* First, because the call below ends here as well. */
+    fflush(stdout);
+    while (vgpu_send(&vgpuOutput_call, 0, args) == CUDA_SUCCESS && length && length <= sizeof text)
+        if (write(STDOUT_FILENO, text, length) < 0)
+            return;
+}
+
 CUresult vgpu_finish(const struct idm_call *call, void *const args[], struct vgpu_ticket *ticket)
 {
     CUresult status = vgpu_wait_slot(ticket->slot, ticket->sequence);
@@ -216,6 +235,7 @@ CUresult vgpu_finish(const struct idm_call *call, void *const args[], struct vgp
     vgpu_give_slot(ticket->slot);
     if (ticket->reply)
         vgpu_give_chunk(ticket->reply - 1);
+    fetch_output();
     return status;
 }
 

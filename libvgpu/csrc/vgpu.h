@@ -248,7 +248,7 @@ extern const struct idm_call vgpuFlush_call, vgpuLateError_call, vgpuCopyIn_call
     vgpuModuleLoad_call, vgpuLibraryLoad_call, vgpuModuleGetFunction_call, vgpuLibraryGetKernel_call,
     vgpuHostAlloc_call, vgpuHostFree_call, vgpuCallback_call, vgpuCallbackWait_call,
     vgpuCallbackDone_call, vgpuPrimaryRetain_call, vgpuPrimaryRelease_call, vgpuContextCreate_call,
-    vgpuEnvironment_call, cuStreamSynchronize_call, cuCtxSynchronize_call,
+    vgpuEnvironment_call, vgpuOutput_call, cuStreamSynchronize_call, cuCtxSynchronize_call,
     cuCtxDestroy_v2_call, cuMemAlloc_v2_call, cuMemFree_v2_call, cuMemAllocPitch_v2_call,
     cuMemsetD8Async_call, cuMemsetD16Async_call, cuMemsetD32Async_call;
 

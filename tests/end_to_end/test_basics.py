@@ -214,3 +214,47 @@ numbers = ffi.cast("CUjit_option *", options)
 status = lib.cuModuleLoadDataEx(ffi.new("CUmodule *"), bad + b"\\0", 2, numbers, values)
 assert status != 0 and b"frobnicate" in ffi.string(log), (status, ffi.string(log))
 ''')
+
+
+PRINT = r"""
+.version 7.0
+.target sm_75
+.address_size 64
+.extern .func (.param .b32 status) vprintf (.param .b64 format, .param .b64 arguments);
+.global .align 1 .b8 text[17] = {104, 101, 108, 108, 111, 32, 37, 100, 32, 111, 102, 32, 37, 100, 33, 10, 0};
+.visible .entry hello()
+{
+    .local .align 8 .b8 depot[8];
+    .reg .b32 %r<4>; .reg .b64 %rd<5>;
+    mov.u64 %rd1, depot;
+    cvta.local.u64 %rd2, %rd1;
+    mov.u32 %r1, %tid.x;
+    mov.u32 %r2, %ntid.x;
+    st.local.u32 [depot], %r1;
+    st.local.u32 [depot+4], %r2;
+    mov.u64 %rd3, text;
+    cvta.global.u64 %rd4, %rd3;
+    { .param .b64 p0; .param .b64 p1; .param .b32 q;
+      st.param.b64 [p0], %rd4; st.param.b64 [p1], %rd2;
+      call.uni (q), vprintf, (p0, p1);
+      ld.param.b32 %r3, [q]; }
+    ret;
+}
+"""
+
+
+def test_what_kernels_print_reaches_the_applications_output(proxy):
+    out = proxy.run(f"""
+from cu import *
+start()
+hello = function(module({PRINT.encode()!r}), "hello")
+say("before")
+check(launch(hello, 1, 3))
+check(lib.cuCtxSynchronize())
+say("after")
+check(launch(hello, 1, 1))
+""")
+    lines = out.splitlines()
+    assert lines[0] == "before"
+    assert sorted(lines[1:4]) == [f"hello {i} of 3!" for i in range(3)]
+    assert lines[4:] == ["after", "hello 0 of 1!"]

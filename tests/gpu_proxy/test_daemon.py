@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -181,6 +182,47 @@ def test_without_root_it_works_too(runtime_dir: Path) -> None:
             os._exit(status)
     _, status = os.waitpid(child, 0)
     assert status == 0
+
+
+def can_unshare() -> bool:
+    done = subprocess.run(["unshare", "-Ur", "true"], capture_output=True, check=False)
+    return done.returncode == 0
+
+
+@pytest.mark.skipif(not can_unshare(), reason="no user namespaces (unshare -Ur) on this machine")
+def test_as_root_of_a_rootless_container(runtime_dir: Path) -> None:
+    daemon = Daemon(runtime_dir, wrapper=("unshare", "-Ur")).wait_ready()
+    line = daemon.wait_for("workers-share-uid")
+    assert "this user namespace has no number" in line["reason"]
+    session = FrontEnd(daemon.socket())
+    assert session.ask("attempt", name="socket") == "EPERM"
+    assert session.ask("attempt", name="open-passwd") == "EACCES"
+    session.close()
+    assert daemon.stop() == 0
+
+
+@as_root
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="no setpriv (util-linux) here")
+def test_as_root_without_capabilities(runtime_dir: Path) -> None:
+    drop = ("setpriv", "--bounding-set=-all", "--inh-caps=-all")
+    daemon = Daemon(runtime_dir, wrapper=drop).wait_ready()
+    assert "the daemon lacks CAP_CHOWN" in daemon.wait_for("workers-share-uid")["reason"]
+    session = FrontEnd(daemon.socket())
+    assert session.ask("attempt", name="socket") == "EPERM"
+    session.close()
+    assert daemon.stop() == 0
+
+
+def test_own_uids_can_be_demanded(runtime_dir: Path, tmp_path: Path) -> None:
+    config = tmp_path / "c.toml"
+    config.write_text("[workers]\nown_uid = 'always'\n")
+    daemon = Daemon(runtime_dir, f"--config={config}")
+    if os.geteuid() == 0:
+        daemon.wait_ready()
+        daemon.stop()
+    else:
+        assert daemon.process.wait(SECONDS) == 1
+        assert "cannot have their own uid" in daemon.log_path.read_text()
 
 
 def test_too_long_a_path_is_named(runtime_dir: Path) -> None:

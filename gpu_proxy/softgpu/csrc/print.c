@@ -172,7 +172,7 @@ static void emit(const char *text, size_t bytes)
     if (sg_engine_memory.print)
         sg_engine_memory.print(text, bytes);
     else
-        fwrite(text, 1, bytes, stdout);
+        fwrite(text, 1, bytes, stdout), fflush(stdout);
 }
 
 static void print_message(void *argument)

@@ -20,12 +20,12 @@ SECONDS = 30.0
 class Daemon:
     """Started in the constructor; its log is read from a file."""
 
-    def __init__(self, runtime_dir: Path, *arguments: str) -> None:
+    def __init__(self, runtime_dir: Path, *arguments: str, wrapper: tuple[str, ...] = ()) -> None:
         self.runtime_dir = runtime_dir
         self.log_path = runtime_dir.with_suffix(".log")
         self.log_path.touch()
         self._log_start = self.log_path.stat().st_size  # an earlier daemon's lines are not ours
-        command = [sys.executable, "-m", "gpu_proxy.cli.gpu_proxy", "--stub"]
+        command = [*wrapper, sys.executable, "-m", "gpu_proxy.cli.gpu_proxy", "--stub"]
         command += [f"--runtime-dir={runtime_dir}", "--probe-module=fake_probe"]
         command += ["--worker-module=scripted_worker", *arguments]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(HERE)])}

@@ -134,6 +134,26 @@ static void arrays(void)
     free(to);
 }
 
+static void between_contexts(CUcontext context)
+{
+    uint8_t *from = host(4096, 7), to[4096];
+    CUdeviceptr memory = device_memory(8192);
+    CUDA_MEMCPY3D_PEER copy = {
+        .srcMemoryType = CU_MEMORYTYPE_HOST, .srcHost = from, .srcPitch = 64, .srcHeight = 64,
+        .dstMemoryType = CU_MEMORYTYPE_DEVICE, .dstDevice = memory, .dstPitch = 128, .dstHeight = 64,
+        .dstContext = context, .WidthInBytes = 64, .Height = 64, .Depth = 1,
+    };
+
+    OK(cuMemcpy3DPeer(&copy));
+    OK(cuMemcpyDtoH_v2(to, memory, sizeof to));
+    for (int y = 0; y < 32; y++)
+        HOLDS(memcmp(to + 128 * y, from + 64 * y, 64) == 0);
+    copy.dstContext = NULL;
+    HOLDS(cuMemcpy3DPeer(&copy) != CUDA_SUCCESS);
+    OK(cuMemFree_v2(memory));
+    free(from);
+}
+
 static void errors(void)
 {
     uint8_t bytes[64] = {0};
@@ -155,7 +175,8 @@ static void errors(void)
 
 int main(void)
 {
-    start();
+    CUcontext context = start();
+
     for (int asynchronous = 0; asynchronous < 2; asynchronous++) {
         there_and_back(1, 1, 1, asynchronous);
         there_and_back(4000, 1, 1, asynchronous);
@@ -166,6 +187,7 @@ int main(void)
     }
     two_dimensions();
     arrays();
+    between_contexts(context);
     errors();
     return 0;
 }

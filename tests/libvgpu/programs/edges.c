@@ -2,6 +2,8 @@
  *
  * What is at the edges: linking, listing kernels, occupancy, textures, user objects, other processes.
  */
+#define _GNU_SOURCE
+#include <fcntl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -173,7 +175,7 @@ int main(void)
 {
     int handles[2], answers[2];
 
-    HOLDS(pipe(handles) == 0 && pipe(answers) == 0);
+    HOLDS(pipe2(handles, O_CLOEXEC) == 0 && pipe2(answers, O_CLOEXEC) == 0);
     pid_t child = fork();
     if (child == 0) {
         close(handles[1]);

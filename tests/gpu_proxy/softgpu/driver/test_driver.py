@@ -37,11 +37,9 @@ def compile_program(name: str, library: Path, folder: Path) -> Path:
     flags = [f"-fsanitize={SANITIZE}"] if SANITIZE else []
     includes = [f"-I{path}" for path in ("idm/csrc", generated, HERE)]
     warnings = ["-Wall", "-Wextra", "-Werror"]
-    subprocess.run(
-        ["gcc", "-std=gnu11", "-g", *warnings, "-pthread", *flags, *includes]
-        + [str(HERE / f"{name}.c"), str(library.resolve()), "-o", str(program)],
-        check=True,
-    )
+    sources = [str(HERE / f"{name}.c"), str(library.resolve())]
+    command = ["gcc", "-std=gnu11", "-g", *warnings, "-pthread", *flags, *includes, *sources]
+    subprocess.run([*command, "-o", str(program)], check=True)
     return program
 
 
