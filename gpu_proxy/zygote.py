@@ -125,7 +125,8 @@ def main() -> None:
     parser.add_argument("--compiler", action="store_true", help="serve compile helpers as well")
     options = parser.parse_args()
     prctl.die_with_parent(options.parent)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Of a terminal: the supervisor decides.
+    for number in (signal.SIGINT, signal.SIGTERM):  # To a whole group: the supervisor decides.
+        signal.signal(number, signal.SIG_IGN)
     control = socket.socket(fileno=options.fd)
     control.set_inheritable(False)
     entries = _load_entries(options.worker_module, options.compiler, options.driver_library)

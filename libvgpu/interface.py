@@ -55,19 +55,27 @@ def _typedef(param: Param, name: str) -> str:
     return f"typedef struct opaque_{name} {name};"
 
 
+def _vagueness(param: Param) -> int:
+    """How little a parameter says of its type: by value, behind a pointer with a size, or opaque."""
+    if param.c_type == _base(param.c_type):
+        return 0
+    return 1 if param.type.c_name == _base(param.c_type) else 2
+
+
 def cdef(table: Table) -> str:
     """Declarations of every exported function that is not refused."""
+    rows = [r for r in table.calls if r.mode is not Mode.REFUSED and r.symbol.startswith("cu")]
     typedefs = {"CUresult": "typedef int CUresult;"}
-    prototypes = []
-    for row in table.calls:
-        if row.mode is Mode.REFUSED or not row.symbol.startswith("cu"):
-            continue
-        for param in row.params:
-            name = _base(param.c_type)
-            if name not in _PLAIN and not name.startswith("struct"):
-                typedefs.setdefault(name, _typedef(param, name))
-        shown = ", ".join(declaration(p.c_type, p.name) for p in row.params) or "void"
-        prototypes += [f"CUresult {symbol}({shown});" for symbol in row.symbols]
+    shown = sorted((p for row in rows for p in row.params), key=_vagueness)
+    for param in shown:
+        name = _base(param.c_type)
+        if name not in _PLAIN and not name.startswith("struct"):
+            typedefs.setdefault(name, _typedef(param, name))
+    prototypes = [
+        f"CUresult {symbol}({', '.join(declaration(p.c_type, p.name) for p in row.params) or 'void'});"
+        for row in rows
+        for symbol in row.symbols
+    ]
     refused = [
         f"CUresult {symbol}(void);"
         for row in table.calls

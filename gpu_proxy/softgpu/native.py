@@ -7,6 +7,8 @@ import functools
 
 import llvmlite.binding as llvm
 
+# llvm.coro.end lost its result in LLVM 22.
+CORO_END_TYPE = "void" if llvm.llvm_version_info[0] >= 22 else "i1"
 TRIPLE = "x86_64-unknown-linux-gnu"
 
 

@@ -12,6 +12,8 @@ enum { KIND_CONTEXT = 1, KIND_EVENT = 3, KIND_FUNCTION = 5 };
 
 extern const struct idm_call vgpuGraphNodeGetParams_call;
 
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of the parameters that nodes' handles own */
+
 static void start(struct vgpu_node *node, CUgraphNodeType type)
 {
     memset(&node->params, 0, sizeof node->params);
@@ -167,8 +169,10 @@ static CUresult keep_kernel_params(uint64_t handle, struct vgpu_node *node)
     memcpy(copy, node->bytes, about->param_bytes);
     for (unsigned i = 0; i < about->param_count; i++)
         pointers[i] = copy + about->params[i].offset;
+    pthread_mutex_lock(&lock);
     free(object->info);
     object->info = pointers;
+    pthread_mutex_unlock(&lock);
     kernel->kernelParams = about->param_count ? pointers : NULL;
     return CUDA_SUCCESS;
 }

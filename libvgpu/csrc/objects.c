@@ -127,8 +127,9 @@ int vgpu_object_adopt(uint64_t handle, unsigned kind, uint64_t parent)
         object = &table[index];
     if (object && object->handle == handle) {
         result = 0;
-    } else if (object && index >= BACK_END && IDM_HANDLE_GENERATION(handle) > object->generation) {
-        /* An older object with this index died in the worker. */
+    } else if (object && index >= BACK_END &&
+               IDM_HANDLE_GENERATION(handle) >= object->generation + (object->handle != 0)) {
+        /* An older object with this index died in the worker, or one died here that lives on there. */
         if (object->handle)
             drop_locked(object);
         object->generation = IDM_HANDLE_GENERATION(handle);

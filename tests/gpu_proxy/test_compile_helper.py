@@ -46,8 +46,8 @@ def test_it_compiles_and_keeps_objects_in_the_zones_cache(start: Start) -> None:
     daemon = start()
     session = FrontEnd(daemon.socket())
     request = struct.pack("<IIQ", MAGIC, 0, len(PTX)) + PTX
-    magic, status, size = session.ask("compile", request=request.hex())
-    assert (magic, status) == (MAGIC, 0), daemon.log_path.read_text()
+    magic, status, size, text = session.ask("compile", request=request.hex())
+    assert (magic, status) == (MAGIC, 0), text
     assert size > 0
     session.close()
     cache = daemon.runtime_dir / ".state" / "zones" / "default" / "kernels"

@@ -8,6 +8,7 @@ import mmap
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from front_end import FrontEnd, Refusal, connect, hello
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpu_proxy import handshake, snapshot, worker_messages
+from gpu_proxy import handshake, shared_memory, snapshot, worker_messages
 
 
 def ended(daemon: Daemon, session: FrontEnd) -> dict[str, Any]:
@@ -179,6 +180,29 @@ def test_pinned_memory_is_shared_and_freed(shared_daemon: Daemon) -> None:
             time.sleep(0.01)
     os.close(fd)
     session.close()
+
+
+def test_pinned_memory_is_charged_to_the_zone(start: Callable[..., Daemon]) -> None:
+    region = shared_memory.SessionMemory.host_bytes()
+    daemon = start(f"--zone=a:host_memory={region + 8192}")
+    session = FrontEnd(daemon.socket("a"))
+    assert session.ask("memory", size=8192, token=1) is True
+    _, _, fd = session.memory()
+    assert session.ask("memory", size=1, token=2) is False
+    assert session.ask("memory", size=1 << 49, token=3) is False
+    with pytest.raises(Refusal, match="zone a is full: host"):
+        FrontEnd(daemon.socket("a"))
+    session.ask("memory_freed", size=8192, token=1)
+    assert session.ask("memory", size=4096, token=1, text="again") is True
+    os.close(fd)
+    _, _, fd = session.memory()
+    with mmap.mmap(fd, 4096) as data:
+        session.close()
+        deadline = time.monotonic() + 5
+        while data[:5] != bytes(5):  # Freed with the session, although it is mapped here.
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    os.close(fd)
 
 
 def test_region_is_freed_although_the_zone_keeps_it(shared_daemon: Daemon) -> None:

@@ -85,11 +85,12 @@ def test_posted_and_refused_rows_have_no_lane_to_wait_on(table: Table) -> None:
             assert not row.lane, row.symbol
 
 
-def test_rows_with_one_front_have_the_same_parameters(table: Table) -> None:
+def test_rows_with_one_front_have_the_same_kinds_of_parameters(table: Table) -> None:
     seen: dict[str, Call] = {}
     for row in table.calls:
         if row.front:
-            assert seen.setdefault(row.front, row).params == row.params, row.symbol
+            first = seen.setdefault(row.front, row)
+            assert [p.wire for p in first.params] == [p.wire for p in row.params], row.symbol
 
 
 def test_no_call_has_more_parameters_than_a_record_holds(table: Table) -> None:

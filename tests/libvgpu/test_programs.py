@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Programs in C through the whole path, and on the software GPU alone: both must agree with CUDA."""
+"""Programs in C, through the whole path and on the software GPU alone: both agree with CUDA."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from applications import Proxy
 PROGRAMS = sorted((HERE / "programs").glob("*.c"))
 DRIVER = ROOT / "gpu_proxy" / "softgpu" / "_lib"
 FRONT = ROOT / "libvgpu" / "_lib"
-FLAGS = ("-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror")
+FLAGS = ("-std=gnu11", "-O1", "-g", "-pthread", "-Wall", "-Wextra", "-Werror")
 SECONDS = 120
 EXECUTORS = os.environ.get("VGPU_TEST_EXECUTORS", "c python").split()
 

@@ -5,9 +5,21 @@ functions are reachable.
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterable
 
-from gpu_proxy.softgpu.ptx.ast import Function, Group, Imm, Instr, Masked, Module, Operand, Sym, Vec
+from gpu_proxy.softgpu.ptx.ast import (
+    Function,
+    Group,
+    Imm,
+    Instr,
+    Masked,
+    Module,
+    Operand,
+    Special,
+    Sym,
+    Vec,
+)
 
 _SYNC = frozenset(
     {"bar", "barrier", "shfl", "vote", "match", "redux", "activemask", "elect", "nanosleep"}
@@ -24,12 +36,22 @@ def _symbols(operands: Iterable[Operand]) -> Iterable[str]:
             yield from _symbols(operand.items)
 
 
+class Mode(enum.Enum):
+    """How the threads of a kernel are run."""
+
+    LOOP = "they never wait: a loop over them"
+    COROUTINE = "they wait in the kernel itself: one coroutine each"
+    FIBER = "they wait in functions that the kernel calls: one fiber each"
+
+
 class CallGraph:
     """Facts about calls in one module."""
 
     def __init__(self, module: Module) -> None:
         self.module = module
         self.calls: dict[str, set[str]] = {}
+        self.waiting: dict[str, bool] = {}
+        self.reserved_shared = False
         self.indirect: set[str] = set()
         self.address_taken: list[str] = []
         self.uses: dict[str, set[str]] = {}
@@ -60,6 +82,9 @@ class CallGraph:
                 else:
                     self.indirect.add(function.name)
                 continue
+            self.reserved_shared |= any(
+                isinstance(x, Special) and x.name.startswith("reserved_smem") for x in item.args
+            )
             for name in _symbols(_flat(item)):
                 if self.resolve(name) in self.module.functions:
                     taken[self.resolve(name)] = None
@@ -79,11 +104,23 @@ class CallGraph:
                 work += self.address_taken
         return seen
 
-    def needs_fibers(self, kernel: str) -> bool:
-        """Whether threads of the kernel wait for one another."""
-        return any(
-            self._synchronises(self.module.functions[name]) for name in self.reachable(kernel)
-        )
+    def mode(self, name: str) -> Mode:
+        """How to run a kernel; device functions themselves are never coroutines."""
+        function = self.module.functions[name]
+        if any(self._waits(called) for called in self.reachable(name) - {name}):
+            return Mode.FIBER
+        if not self._waits(name):
+            return Mode.LOOP
+        return Mode.COROUTINE if function.is_entry and not self.calls_itself(name) else Mode.FIBER
+
+    def calls_itself(self, name: str) -> bool:
+        """Whether a function may run inside a call of itself."""
+        return any(name in self.calls[called] for called in self.reachable(name))
+
+    def _waits(self, name: str) -> bool:
+        if name not in self.waiting:
+            self.waiting[name] = self._synchronises(self.module.functions[name])
+        return self.waiting[name]
 
     def _synchronises(self, function: Function) -> bool:
         labels = _label_positions(function)

@@ -67,7 +67,7 @@ def bra(fn: Lowering, i: Instr, mods: Mods) -> None:
     mods.flag("uni")
     target = _label(fn, i.args[0], i.line)
     if i in fn.spinning:
-        fn.runtime("sg_op_spin", "void")
+        fn.wait("spin", "")
     if i.guard is None:
         fn.emitter.jump(target)
         return
@@ -116,7 +116,7 @@ def ret(fn: Lowering, _i: Instr, mods: Mods) -> None:
 def exit_thread(fn: Lowering, _i: Instr, _mods: Mods) -> None:
     """End the thread."""
     if fn.function.is_entry:
-        fn.emitter.end("ret void")
+        fn.leave()
         return
     fn.runtime("sg_op_exit", "void", attributes=_NORETURN)
     fn.emitter.end("unreachable")

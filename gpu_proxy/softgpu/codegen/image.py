@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import struct
 
+from gpu_proxy.softgpu.codegen.callgraph import Mode
 from gpu_proxy.softgpu.codegen.control import call_shape
-from gpu_proxy.softgpu.codegen.layout import KERNEL_NEEDS_FIBERS, THREAD_BYTES
+from gpu_proxy.softgpu.codegen.layout import KERNEL_COROUTINE, KERNEL_NEEDS_FIBERS, THREAD_BYTES
 from gpu_proxy.softgpu.codegen.program import Program
 from gpu_proxy.softgpu.codegen.slots import align_up, layout
 from gpu_proxy.softgpu.errors import PtxError, UnsupportedError
@@ -16,6 +17,7 @@ from gpu_proxy.softgpu.ptx.ast import Function, Imm, Masked, Sym, Variable
 
 MAGIC = 0x31494753
 MAX_THREADS = 1024
+_FLAGS = {Mode.LOOP: 0, Mode.FIBER: KERNEL_NEEDS_FIBERS, Mode.COROUTINE: KERNEL_COROUTINE}
 _KERNEL = "{ ptr, ptr, ptr, i32, i32, i32, i32, i32, i32, i32, i32, i32, i32 }"
 _GLOBAL = "{ ptr, ptr, i64, i32, i32 }"
 _POINTER = "{ i32, i32, i64, i64, i32, i32 }"
@@ -81,7 +83,7 @@ class ImageTables:
         params = [f"{{ i32 {slots.offsets[p.name]}, i32 {p.bytes} }}" for p in kernel.params]
         self._array(f"sg_params_{number}", "{ i32, i32 }", params)
         name = self._bytes(f"sg_name_{number}", kernel.name.encode() + b"\0")
-        flags = KERNEL_NEEDS_FIBERS if program.graph.needs_fibers(kernel.name) else 0
+        flags = _FLAGS[program.graph.mode(kernel.name)]
         numbers = (
             len(params),
             slots.bytes,

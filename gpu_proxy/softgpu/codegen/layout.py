@@ -20,6 +20,7 @@ THREAD = {
     "grid_id": 128,
     "workspace": 136,
     "spins": 144,
+    "result": 152,
 }
 THREAD_BYTES = 192
 
@@ -30,6 +31,7 @@ FUNCTION_TOKEN_SHIFT = 4
 
 # Flags of a kernel in the image table (csrc/image.h).
 KERNEL_NEEDS_FIBERS = 1
+KERNEL_COROUTINE = 2
 
 # Kinds of access of the runtime's slow paths (csrc/access.c).
 ACCESS_WRITE = 1

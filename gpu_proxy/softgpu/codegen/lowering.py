@@ -7,6 +7,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from gpu_proxy.softgpu.codegen import types
+from gpu_proxy.softgpu.codegen.callgraph import Mode
 from gpu_proxy.softgpu.codegen.emitter import Emitter, Value, bits_of, const, float_const
 from gpu_proxy.softgpu.codegen.grouping import find_groups
 from gpu_proxy.softgpu.codegen.layout import THREAD
@@ -49,6 +50,7 @@ class Lowering:
         self.saved_top: str | None = None
         self.spinning: set[Instr] = set()
         self.groups = find_groups(function)
+        self.coroutine = program.graph.mode(function.name) is Mode.COROUTINE
 
     # --- the walk -------------------------------------------------------------------------------
 
@@ -215,6 +217,26 @@ class Lowering:
         """Call a runtime function, which gets the thread's context first."""
         return self.emitter.call(name, result_type, CTX, *args, attributes=attributes)
 
+    def wait(self, name: str, result_type: str, *args: Value) -> Value:
+        """An operation at which the thread may have to wait for others, and its result if it has one.
+
+        A fiber is suspended inside the call. A coroutine suspends itself, and its registers move
+        to its frame."""
+        if not self.coroutine:
+            self.runtime(f"sg_op_{name}", "void", *args)
+        else:
+            e = self.emitter
+            must_wait = e.icmp("ne", self.runtime(f"sg_co_{name}", "i32", *args), const("i32", 0))
+            suspend, go_on = e.label("suspend"), e.label("resume")
+            e.branch(must_wait, suspend, go_on)
+            e.block(suspend)
+            signal = e.op("i8", "call i8 @llvm.coro.suspend(token none, i1 false)")
+            e.end(f'switch {signal}, label %co.suspended [ i8 0, label %"{go_on}" ]')
+            e.block(go_on)
+        if not result_type:
+            return Value("void", "")
+        return self.field("result", result_type, constant=False)
+
     def carry(self) -> str:
         """The slot of the carry flag CC.CF."""
         if self.carry_slot is None:
@@ -303,7 +325,7 @@ class Lowering:
         self._copy_register_params(self.function.returns, "%ret", load=False)
         if self.saved_top:
             self.set_field("local_top", Value("i64", self.saved_top))
-        self.emitter.end("ret void")
+        self.emitter.end("br label %co.ended" if self.coroutine else "ret void")
 
     def variable(self, name: str) -> Variable | None:
         """A variable by its name, local ones first."""

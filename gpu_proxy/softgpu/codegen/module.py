@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from gpu_proxy.softgpu import native
 from gpu_proxy.softgpu.codegen import (  # noqa: F401  (importing registers the lowerings)
     async_copy,
     atomics,
@@ -16,6 +17,7 @@ from gpu_proxy.softgpu.codegen import (  # noqa: F401  (importing registers the 
     memory,
     warp,
 )
+from gpu_proxy.softgpu.codegen.callgraph import Mode
 from gpu_proxy.softgpu.codegen.image import ImageTables
 from gpu_proxy.softgpu.codegen.layout import THREAD
 from gpu_proxy.softgpu.codegen.lowering import Lowering
@@ -25,6 +27,26 @@ from gpu_proxy.softgpu.errors import PtxError
 from gpu_proxy.softgpu.ptx.ast import Function, Instr, Module
 
 MAX_PARAM_BYTES = 32_764
+
+_COROUTINE_DECLARATIONS = [
+    "declare token @llvm.coro.id(i32, ptr, ptr, ptr)",
+    "declare i64 @llvm.coro.size.i64()",
+    "declare ptr @llvm.coro.begin(token, ptr)",
+    "declare i8 @llvm.coro.suspend(token, i1)",
+    f"declare {native.CORO_END_TYPE} @llvm.coro.end(ptr, i1, token)",
+    "declare ptr @sg_co_frame(ptr, i64) nounwind",
+    "declare void @sg_co_exit(ptr) nounwind",
+]
+_CORO_END = f"call {native.CORO_END_TYPE} @llvm.coro.end(ptr %co.handle, i1 false, token none)"
+_COROUTINE_END = [
+    "co.ended:",
+    "  call void @sg_co_exit(ptr %ctx)",
+    "  br label %co.suspended",
+    "co.suspended:",
+    f"  {_CORO_END}",
+    "  ret ptr %co.handle",
+    "}",
+]
 
 # The stack is probed page by page, so that a large frame cannot jump over the guard page.
 _ATTRIBUTES = 'nounwind "probe-stack"="inline-asm"'
@@ -48,7 +70,9 @@ def generate(module: Module) -> str:
     tables = ImageTables(program).emit(kernels)
     declarations = [text for name, text in externals.items() if name not in PRELUDE_NAMES]
     metadata = ["!0 = !{}", '!1 = !{!"branch_weights", i32 100000, i32 1}']
-    return "\n".join([PRELUDE, *declarations, *tables, *bodies, *metadata, ""])
+    return "\n".join(
+        [PRELUDE, *_COROUTINE_DECLARATIONS, *declarations, *tables, *bodies, *metadata, ""]
+    )
 
 
 def _function(program: Program, function: Function, externals: dict[str, str]) -> list[str]:
@@ -64,14 +88,34 @@ def _function(program: Program, function: Function, externals: dict[str, str]) -
     lowering.enter()
     lowering.lower()
     externals.update(lowering.emitter.externals)
+    text = [*lowering.emitter.allocas, *lowering.emitter.lines, "}"]
+    if lowering.coroutine:
+        return [*_coroutine_head(function.name), *text[:-1], *_COROUTINE_END]
     if function.is_entry:
-        head = (
-            f'define internal void @"t.{function.name}"({_THREAD}, i32 %tid0, i32 %tid1, i32 %tid2)'
-        )
+        index = "i32 %tid0, i32 %tid1, i32 %tid2"
+        head = f'define internal void @"t.{function.name}"({_THREAD}, {index})'
     else:
         blocks = "ptr noalias %args, ptr noalias %ret"
         head = f'define internal void @"f.{function.name}"({_THREAD}, {blocks})'
-    return [f"{head} {_ATTRIBUTES} {{", *lowering.emitter.allocas, *lowering.emitter.lines, "}"]
+    return [f"{head} {_ATTRIBUTES} {{", *text]
+
+
+def _coroutine_head(name: str) -> list[str]:
+    """The entry of a kernel that suspends itself; its frame lies where the engine says."""
+    head = f'define internal ptr @"k.{name}"({_THREAD}) presplitcoroutine {_ATTRIBUTES} {{'
+    index = [
+        line
+        for axis in range(3)
+        for line in (f"  %ptid{axis} = {_tid(axis)}", f"  %tid{axis} = load i32, ptr %ptid{axis}")
+    ]
+    return [
+        head,
+        "  %co.id = call token @llvm.coro.id(i32 64, ptr null, ptr null, ptr null)",
+        "  %co.size = call i64 @llvm.coro.size.i64()",
+        "  %co.frame = call ptr @sg_co_frame(ptr %ctx, i64 %co.size)",
+        "  %co.handle = call ptr @llvm.coro.begin(token %co.id, ptr %co.frame)",
+        *index,
+    ]
 
 
 def _tid(axis: int) -> str:
@@ -89,7 +133,10 @@ def _block_function(program: Program, kernel: Function) -> list[str]:
         )
     head = f'define internal void @"k.{kernel.name}"({_THREAD}) {_ATTRIBUTES} {{'
     thread = f'call void @"t.{kernel.name}"(ptr %ctx, i32 %x, i32 %y, i32 %z)'
-    if program.graph.needs_fibers(kernel.name):
+    mode = program.graph.mode(kernel.name)
+    if mode is Mode.COROUTINE:
+        return []
+    if mode is Mode.FIBER:
         loads = [
             line
             for axis, name in enumerate("xyz")

@@ -55,6 +55,8 @@ class Program:
         own follow.
         """
         common = Slots()
+        reserved = special.RESERVED_SHARED_BYTES if self.graph.reserved_shared else 0
+        common.bytes = reserved
         for function in self.module.functions.values():
             if not function.is_entry:
                 for variable in self._shared_used(function):
@@ -71,7 +73,8 @@ class Program:
                 if not self.module.functions[name].is_entry
             )
             slots = Slots(
-                dict(common.offsets), common.bytes if needs_common or not function.is_entry else 0
+                dict(common.offsets),
+                common.bytes if needs_common or not function.is_entry else reserved,
             )
             for variable in self._shared_used(function):
                 slots.add(variable)

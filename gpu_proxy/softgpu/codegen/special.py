@@ -12,6 +12,15 @@ if TYPE_CHECKING:
     from gpu_proxy.softgpu.codegen.lowering import Lowering
 
 _VECTORS = ("tid", "ntid", "ctaid", "nctaid")
+# What cooperative groups keep in the first bytes of shared memory, when a module asks for it.
+RESERVED_SHARED_BYTES = 1024
+_RESERVED = {
+    "reserved_smem_offset_begin": 0,
+    "reserved_smem_offset_end": RESERVED_SHARED_BYTES,
+    "reserved_smem_offset_cap": RESERVED_SHARED_BYTES,
+    "reserved_smem_offset_0": 0,
+    "reserved_smem_offset_1": 0,
+}
 # One block is one cluster, as on a GPU without clusters.
 _CONSTANTS = {
     "smid": 0,
@@ -123,6 +132,8 @@ def _sizes(fn: Lowering, name: str) -> Value:
         return fn.field("grid_id")
     if name.startswith("envreg") and name[6:].isdecimal():
         return _envreg(fn, int(name[6:]))
+    if name in _RESERVED:
+        return const("i32", _RESERVED[name])
     if name in _CONSTANTS:
         return const("i32", _CONSTANTS[name])
     raise UnsupportedError(f"special register '%{name}'")

@@ -26,7 +26,7 @@ def barrier(fn: Lowering, i: Instr, mods: Mods) -> None:
     mods.ignore("aligned", "cta")
     if mods.flag("warp"):
         mods.one_of("sync")
-        fn.runtime("sg_op_warp_sync", "void", fn.read(i.args[0], "b32"))
+        fn.wait("warp_sync", "", fn.read(i.args[0], "b32"))
         return
     kind = mods.one_of("sync", "arrive", "red")
     if kind == "red":
@@ -35,7 +35,7 @@ def barrier(fn: Lowering, i: Instr, mods: Mods) -> None:
     if kind == "arrive":
         fn.runtime("sg_op_arrive", "void", fn.read(i.args[0], "u32"), fn.read(i.args[1], "u32"))
     else:
-        fn.runtime("sg_op_barrier", "void", fn.read(i.args[0], "u32"), _optional(fn, i, 1))
+        fn.wait("barrier", "", fn.read(i.args[0], "u32"), _optional(fn, i, 1))
 
 
 def _reduce(fn: Lowering, i: Instr, mods: Mods) -> None:
@@ -43,8 +43,8 @@ def _reduce(fn: Lowering, i: Instr, mods: Mods) -> None:
     ptx = mods.type()
     count = _optional(fn, i, 2) if len(i.args) == 4 else const("i32", 0)
     predicate = fn.emitter.resize(fn.read(i.args[-1], "pred"), 32)
-    result = fn.runtime(
-        "sg_op_barrier_red",
+    result = fn.wait(
+        "barrier_red",
         "i32",
         fn.read(i.args[1], "u32"),
         count,
@@ -73,9 +73,7 @@ def shuffle(fn: Lowering, i: Instr, mods: Mods) -> None:
     mods.type()
     mask, site = _mask(fn, i, sync, 4)
     value, lane, clamp = (fn.read(x, "b32") for x in i.args[1:4])
-    both = fn.runtime(
-        "sg_op_shfl", "i64", const("i32", _SHUFFLE[mode]), value, lane, clamp, mask, site
-    )
+    both = fn.wait("shfl", "i64", const("i32", _SHUFFLE[mode]), value, lane, clamp, mask, site)
     target = i.args[0]
     if isinstance(target, Pair):
         fn.write(target.second, e.resize(e.binary_const("lshr", both, 32), 1))
@@ -93,7 +91,7 @@ def vote(fn: Lowering, i: Instr, mods: Mods) -> None:
     _write(
         fn,
         i.args[0],
-        fn.runtime("sg_op_vote", "i32", const("i32", _VOTE[kind]), predicate, mask, site),
+        fn.wait("vote", "i32", const("i32", _VOTE[kind]), predicate, mask, site),
         ptx,
     )
 
@@ -106,9 +104,7 @@ def match(fn: Lowering, i: Instr, mods: Mods) -> None:
     mods.one_of("sync")
     ptx = mods.type()
     value = e.resize(fn.read(i.args[1], ptx), 64)
-    both = fn.runtime(
-        "sg_op_match", "i64", const("i32", int(every)), value, fn.read(i.args[2], "b32")
-    )
+    both = fn.wait("match", "i64", const("i32", int(every)), value, fn.read(i.args[2], "b32"))
     target = i.args[0]
     if isinstance(target, Pair):
         fn.write(target.second, e.resize(e.binary_const("lshr", both, 32), 1))
@@ -125,14 +121,14 @@ def redux(fn: Lowering, i: Instr, mods: Mods) -> None:
         raise UnsupportedError("")
     number = _REDUX[op] + (8 if ptx == "s32" else 0)
     value, mask = fn.read(i.args[1], ptx), fn.read(i.args[2], "b32")
-    fn.write(i.args[0], fn.runtime("sg_op_redux", "i32", const("i32", number), value, mask))
+    fn.write(i.args[0], fn.wait("redux", "i32", const("i32", number), value, mask))
 
 
 @instruction("activemask")
 def activemask(fn: Lowering, i: Instr, mods: Mods) -> None:
     """The lanes that come here together."""
     mods.type()
-    fn.write(i.args[0], fn.runtime("sg_op_activemask", "i32", const("i32", fn.program.site())))
+    fn.write(i.args[0], fn.wait("activemask", "i32", const("i32", fn.program.site())))
 
 
 @instruction("elect")
@@ -141,7 +137,7 @@ def elect(fn: Lowering, i: Instr, mods: Mods) -> None:
     e = fn.emitter
     mods.one_of("sync")
     mask = fn.read(i.args[1], "b32")
-    fn.runtime("sg_op_warp_sync", "void", mask)
+    fn.wait("warp_sync", "", mask)
     leader = e.intrinsic("llvm.cttz.i32", "i32", mask, const("i1", 0))
     from gpu_proxy.softgpu.codegen.special import lane
 
@@ -157,4 +153,4 @@ def elect(fn: Lowering, i: Instr, mods: Mods) -> None:
 def nanosleep(fn: Lowering, _i: Instr, mods: Mods) -> None:
     """Let other threads run."""
     mods.type()
-    fn.runtime("sg_op_yield", "void")
+    fn.wait("yield", "")

@@ -15,8 +15,6 @@ void sg_op_illegal(struct sg_thread *thread) __attribute__((noreturn));
 void sg_op_trap(struct sg_thread *thread) __attribute__((noreturn));
 void sg_op_exit(struct sg_thread *thread) __attribute__((noreturn));
 void sg_op_cp_async(struct sg_thread *thread, uint64_t to, uint64_t from, uint32_t bytes, uint32_t given);
-void sg_op_spin(struct sg_thread *thread);
-void sg_op_yield(struct sg_thread *thread);
 
 enum { WORKSPACE_BYTES = 4096 };
 
@@ -121,11 +119,6 @@ void sg_op_trap(struct sg_thread *thread)
 void sg_op_exit(struct sg_thread *thread)
 {
     sg_fiber_exit(thread->fiber);
-}
-
-void sg_op_yield(struct sg_thread *thread)
-{
-    sg_fiber_yield(thread->fiber);
 }
 
 void sg_op_cp_async(struct sg_thread *thread, uint64_t to, uint64_t from, uint32_t bytes, uint32_t given)

@@ -6,9 +6,13 @@
 
 #include "thread.h"
 
+/* Operations that may wait come twice: sg_co_* tells a coroutine whether to suspend itself, and sg_op_* suspends
+ * the calling fiber. Results are in thread->result afterwards. */
+uint32_t sg_co_barrier(struct sg_thread *thread, uint32_t id, uint32_t count);
+uint32_t sg_co_barrier_red(struct sg_thread *thread, uint32_t id, uint32_t count, uint32_t op, uint32_t predicate);
 void sg_op_barrier(struct sg_thread *thread, uint32_t id, uint32_t count);
 void sg_op_arrive(struct sg_thread *thread, uint32_t id, uint32_t count);
-uint32_t sg_op_barrier_red(struct sg_thread *thread, uint32_t id, uint32_t count, uint32_t op, uint32_t predicate);
+void sg_op_barrier_red(struct sg_thread *thread, uint32_t id, uint32_t count, uint32_t op, uint32_t predicate);
 
 enum { RED_POPC, RED_AND, RED_OR };
 
@@ -39,13 +43,13 @@ static void deliver(struct sg_slot *slot, const struct sg_barrier *barrier, uint
         struct sg_fiber *fiber = slot->fibers[w * SG_WARP + (uint32_t)__builtin_ctz(lanes)];
         switch (fiber->lane_argument) {
         case RED_POPC:
-            fiber->result = barrier->popc;
+            fiber->thread.result = barrier->popc;
             break;
         case RED_AND:
-            fiber->result = barrier->all;
+            fiber->thread.result = barrier->all;
             break;
         default:
-            fiber->result = barrier->any;
+            fiber->thread.result = barrier->any;
         }
     }
 }
@@ -79,20 +83,29 @@ static struct sg_barrier *arrive(struct sg_thread *thread, uint32_t id, uint32_t
     return barrier;
 }
 
-static void wait(struct sg_fiber *fiber, struct sg_barrier *barrier)
+/* 1 if the thread has to wait for others. */
+static uint32_t wait(struct sg_fiber *fiber, struct sg_barrier *barrier)
 {
     struct sg_slot *slot = fiber->slot;
 
     barrier->waiting_lanes[fiber->warp] |= 1u << fiber->lane;
-    if (is_complete(&slot->block, barrier))
-        release(slot, barrier); /* this fiber is ready and running: no switch */
-    else
-        sg_fiber_wait(fiber);
+    if (is_complete(&slot->block, barrier)) {
+        release(slot, barrier); /* this thread is ready and running: it goes on */
+        return 0;
+    }
+    sg_fiber_not_ready(fiber);
+    return 1;
+}
+
+uint32_t sg_co_barrier(struct sg_thread *thread, uint32_t id, uint32_t count)
+{
+    return wait(thread->fiber, arrive(thread, id, count));
 }
 
 void sg_op_barrier(struct sg_thread *thread, uint32_t id, uint32_t count)
 {
-    wait(thread->fiber, arrive(thread, id, count));
+    if (sg_co_barrier(thread, id, count))
+        sg_fiber_wait(thread->fiber);
 }
 
 void sg_op_arrive(struct sg_thread *thread, uint32_t id, uint32_t count)
@@ -103,7 +116,7 @@ void sg_op_arrive(struct sg_thread *thread, uint32_t id, uint32_t count)
         release(thread->fiber->slot, barrier);
 }
 
-uint32_t sg_op_barrier_red(struct sg_thread *thread, uint32_t id, uint32_t count, uint32_t op, uint32_t predicate)
+uint32_t sg_co_barrier_red(struct sg_thread *thread, uint32_t id, uint32_t count, uint32_t op, uint32_t predicate)
 {
     struct sg_barrier *barrier = arrive(thread, id, count);
 
@@ -112,8 +125,13 @@ uint32_t sg_op_barrier_red(struct sg_thread *thread, uint32_t id, uint32_t count
     barrier->all &= predicate;
     barrier->any |= predicate;
     thread->fiber->lane_argument = op;
-    wait(thread->fiber, barrier);
-    return (uint32_t)thread->fiber->result;
+    return wait(thread->fiber, barrier);
+}
+
+void sg_op_barrier_red(struct sg_thread *thread, uint32_t id, uint32_t count, uint32_t op, uint32_t predicate)
+{
+    if (sg_co_barrier_red(thread, id, count, op, predicate))
+        sg_fiber_wait(thread->fiber);
 }
 
 void sg_barriers_after_exit(struct sg_slot *slot)

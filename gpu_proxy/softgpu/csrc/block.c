@@ -73,7 +73,7 @@ static void loop_over_blocks(struct sg_fiber *fiber)
 {
     struct sg_slot *slot = fiber->slot;
     struct sg_grid *grid = slot->grid;
-    void (*code)(struct sg_thread *thread) = grid->object->code;
+    void *(*code)(struct sg_thread *thread) = grid->object->code;
     uint64_t first, count;
 
     while ((count = take_blocks(grid, &first)) != 0) {
@@ -90,7 +90,7 @@ static void loop_over_blocks(struct sg_fiber *fiber)
 
 static void enter(struct sg_slot *slot, struct sg_fiber *fiber)
 {
-    slot->current = fiber;
+    slot->current = slot->stack_owner = fiber;
     slot->on_fiber = 1;
     sg_fiber_switch(&slot->main_stack_pointer, fiber->stack_pointer);
     slot->on_fiber = 0;
@@ -105,7 +105,7 @@ static void run_thread(struct sg_fiber *fiber)
     sg_fiber_exit(fiber);
 }
 
-static void start_block(struct sg_slot *slot, uint64_t index)
+static void start_block(struct sg_slot *slot, uint64_t index, int on_fibers)
 {
     struct sg_block *block = &slot->block;
     const struct sg_grid *grid = slot->grid;
@@ -126,7 +126,9 @@ static void start_block(struct sg_slot *slot, uint64_t index)
         struct sg_fiber *fiber = slot->fibers[i];
         set_block_index(&fiber->thread, grid, index);
         memcpy(fiber->thread.tid, tid, sizeof tid);
-        sg_fiber_prepare(fiber, run_thread);
+        if (on_fibers)
+            sg_fiber_prepare(fiber, run_thread);
+        fiber->coroutine = NULL;
         if (++tid[0] == size[0]) {
             tid[0] = 0;
             if (++tid[1] == size[1]) {
@@ -203,13 +205,17 @@ static void switch_from(struct sg_fiber *fiber, int rotate)
 
     if (next == fiber)
         return;
-    slot->current = next;
+    slot->current = slot->stack_owner = next;
     sg_fiber_switch(&fiber->stack_pointer, next->stack_pointer);
+}
+
+void sg_fiber_not_ready(struct sg_fiber *fiber)
+{
+    fiber->slot->block.warp[fiber->warp].ready &= ~(1u << fiber->lane);
 }
 
 void sg_fiber_wait(struct sg_fiber *fiber)
 {
-    fiber->slot->block.warp[fiber->warp].ready &= ~(1u << fiber->lane);
     switch_from(fiber, 0);
 }
 
@@ -219,25 +225,82 @@ void sg_fiber_yield(struct sg_fiber *fiber)
     switch_from(fiber, 1);
 }
 
-void sg_fiber_exit(struct sg_fiber *fiber)
+/* The thread takes no part any more: others may have waited only for it. */
+void sg_thread_ended(struct sg_fiber *fiber)
 {
     struct sg_slot *slot = fiber->slot;
-    struct sg_block *block = &slot->block;
-    struct sg_warp *warp = &block->warp[fiber->warp];
+    struct sg_warp *warp = &slot->block.warp[fiber->warp];
     uint32_t bit = 1u << fiber->lane;
-    void *ignored;
 
     warp->live &= ~bit;
     warp->ready &= ~bit;
-    if (--block->live == 0)
-        leave(slot);
+    if (--slot->block.live == 0)
+        return;
     if (warp->groups_used)
         sg_groups_after_exit(slot, fiber->warp);
     sg_barriers_after_exit(slot);
+}
+
+void sg_fiber_exit(struct sg_fiber *fiber)
+{
+    struct sg_slot *slot = fiber->slot;
+    void *ignored;
+
+    sg_thread_ended(fiber);
+    if (slot->block.live == 0)
+        leave(slot);
     struct sg_fiber *next = choose_or_fail(slot, fiber, 0);
-    slot->current = next;
+    slot->current = slot->stack_owner = next;
     sg_fiber_switch(&ignored, next->stack_pointer);
     __builtin_unreachable();
+}
+
+/* --- kernels that are coroutines: all run on the first fiber's stack ------------------------------------------ */
+
+static void resume(struct sg_slot *slot, struct sg_fiber *fiber)
+{
+    slot->current = fiber;
+    if (!fiber->coroutine) {
+        fiber->coroutine = slot->grid->object->code(&fiber->thread);
+    } else {
+        /* A coroutine's frame begins with the address to go on at. */
+        void (*next)(void *frame);
+        memcpy(&next, fiber->coroutine, sizeof next);
+        next(fiber->coroutine);
+    }
+}
+
+static void run_block_of_coroutines(struct sg_slot *slot)
+{
+    struct sg_fiber *fiber = slot->fibers[0];
+
+    resume(slot, fiber);
+    while (slot->block.live) {
+        if (slot->rotate)
+            check_stop(slot);
+        fiber = choose_or_fail(slot, fiber, slot->rotate);
+        slot->rotate = 0;
+        resume(slot, fiber);
+    }
+}
+
+static void loop_over_coroutine_blocks(struct sg_fiber *fiber)
+{
+    struct sg_slot *slot = fiber->slot;
+    struct sg_grid *grid = slot->grid;
+    uint64_t first, count;
+
+    slot->frame_stride = 0;
+    slot->rotate = 0;
+    while ((count = take_blocks(grid, &first)) != 0) {
+        for (uint64_t i = first; i < first + count; i++) {
+            start_block(slot, i, 0);
+            run_block_of_coroutines(slot);
+            check_stop(slot);
+        }
+    }
+    slot->on_fiber = 0;
+    leave(slot);
 }
 
 static void run_blocks_on_fibers(struct sg_slot *slot, struct sg_grid *grid)
@@ -246,7 +309,7 @@ static void run_blocks_on_fibers(struct sg_slot *slot, struct sg_grid *grid)
 
     while ((count = take_blocks(grid, &first)) != 0) {
         for (uint64_t i = first; i < first + count; i++) {
-            start_block(slot, i);
+            start_block(slot, i, 1);
             enter(slot, slot->fibers[0]);
             if (atomic_load_explicit(&grid->stop, memory_order_relaxed))
                 return;
@@ -257,10 +320,11 @@ static void run_blocks_on_fibers(struct sg_slot *slot, struct sg_grid *grid)
 void sg_grid_work(struct sg_slot *slot, struct sg_grid *grid)
 {
     int on_fibers = (grid->object->flags & SG_KERNEL_NEEDS_FIBERS) != 0;
-    unsigned threads = on_fibers ? grid->block_threads : 1;
+    int coroutines = (grid->object->flags & SG_KERNEL_COROUTINE) != 0;
+    unsigned threads = on_fibers || coroutines ? grid->block_threads : 1;
 
     slot->grid = grid;
-    int result = sg_slot_reserve(slot, threads, grid->kernel->local_bytes);
+    int result = sg_slot_reserve(slot, threads, on_fibers ? threads : 1, grid->kernel->local_bytes);
     if (result < 0) {
         sg_fault_record(grid, SG_FAULT_HARDWARE, 0, "no memory for the stacks and local memory of a block");
         return;
@@ -270,7 +334,7 @@ void sg_grid_work(struct sg_slot *slot, struct sg_grid *grid)
     if (on_fibers) {
         run_blocks_on_fibers(slot, grid);
     } else {
-        sg_fiber_prepare(slot->fibers[0], loop_over_blocks);
+        sg_fiber_prepare(slot->fibers[0], coroutines ? loop_over_coroutine_blocks : loop_over_blocks);
         enter(slot, slot->fibers[0]);
     }
 }

@@ -120,7 +120,7 @@ static void redirect(struct sg_slot *slot, ucontext_t *context, enum sg_fault_ki
 
 static enum sg_fault_kind classify(const struct sg_slot *slot, int number, uint64_t address, uint64_t stack)
 {
-    const struct sg_fiber *fiber = slot->current;
+    const struct sg_fiber *fiber = slot->stack_owner;
     uint64_t lowest = (uint64_t)(uintptr_t)fiber->stack;
 
     if (number != SIGSEGV && number != SIGBUS)

@@ -11,14 +11,16 @@ struct sg_thread;
 
 enum {
     SG_IMAGE_MAGIC = 0x31494753,
-    SG_KERNEL_NEEDS_FIBERS = 1, /* its threads wait for one another */
+    SG_KERNEL_NEEDS_FIBERS = 1, /* its threads wait for one another, in functions that it calls */
+    SG_KERNEL_COROUTINE = 2,    /* its threads wait for one another, in the kernel itself */
     SG_MAX_LOCAL_BYTES = 512 * 1024,
 };
 
 struct sg_object_kernel {
     const char *name;
     const struct sg_param *params;
-    void (*code)(struct sg_thread *thread); /* one thread if it needs fibers, else one block */
+    void *(*code)(struct sg_thread *thread); /* one thread if they wait for one another, else a block; a
+                                                coroutine returns its handle, others return nothing */
     uint32_t param_count;
     uint32_t param_bytes;
     uint32_t static_shared_bytes;

@@ -87,13 +87,7 @@ static int add_fiber(struct sg_slot *slot)
     if (!fiber)
         return -ENOMEM;
     memset(fiber, 0, sizeof *fiber);
-    uint8_t *area = slot->stacks + (size_t)index * FIBER_BYTES;
-    int result = guard(area);
-    if (result < 0) {
-        free(fiber);
-        return result;
-    }
-    fiber->stack = area + SG_GUARD_BYTES;
+    fiber->stack = slot->stacks + (size_t)index * FIBER_BYTES + SG_GUARD_BYTES;
     fiber->slot = slot;
     fiber->lane = index % SG_WARP;
     fiber->warp = index / SG_WARP;
@@ -120,12 +114,41 @@ static int reserve_local(struct sg_slot *slot, unsigned threads, size_t local_by
     return 0;
 }
 
-int sg_slot_reserve(struct sg_slot *slot, unsigned threads, size_t local_bytes)
+int sg_slot_reserve_frames(struct sg_slot *slot, size_t bytes)
+{
+    size_t stride = ((bytes + 63) / 64 | 1) * 64;
+    size_t wanted = stride * slot->block.threads;
+
+    slot->frame_stride = stride;
+    if (wanted <= slot->frames_mapped)
+        return 0;
+    if (slot->frames)
+        munmap(slot->frames, slot->frames_mapped);
+    slot->frames_mapped = 0;
+    slot->frames = map(wanted);
+    if (!slot->frames)
+        return -ENOMEM;
+    slot->frames_mapped = wanted;
+    return 0;
+}
+
+static int guard_stacks(struct sg_slot *slot, unsigned stacks)
+{
+    for (; slot->guarded_stacks < stacks; slot->guarded_stacks++) {
+        int result = guard(slot->fibers[slot->guarded_stacks]->stack - SG_GUARD_BYTES);
+        if (result < 0)
+            return result;
+    }
+    return 0;
+}
+
+int sg_slot_reserve(struct sg_slot *slot, unsigned threads, unsigned stacks, size_t local_bytes)
 {
     while (slot->fiber_count < threads) {
         int result = add_fiber(slot);
         if (result < 0)
             return result;
     }
-    return reserve_local(slot, threads, local_bytes);
+    int result = guard_stacks(slot, stacks);
+    return result < 0 ? result : reserve_local(slot, threads, local_bytes);
 }

@@ -10,16 +10,40 @@
 
 #include "thread.h"
 
+uint32_t sg_co_spin(struct sg_thread *thread);
+uint32_t sg_co_yield(struct sg_thread *thread);
 void sg_op_spin(struct sg_thread *thread);
+void sg_op_yield(struct sg_thread *thread);
 
 enum { ROUNDS_BEFORE_FIBERS = 16, ROUNDS_BEFORE_CPU = 1024 };
 
-void sg_op_spin(struct sg_thread *thread)
+static int time_to_yield(struct sg_thread *thread)
 {
     uint64_t spins = ++thread->spins;
 
     if (spins % ROUNDS_BEFORE_CPU == 0)
         sched_yield();
-    if (spins % ROUNDS_BEFORE_FIBERS == 0)
+    return spins % ROUNDS_BEFORE_FIBERS == 0;
+}
+
+uint32_t sg_co_yield(struct sg_thread *thread)
+{
+    thread->fiber->slot->rotate = 1;
+    return 1;
+}
+
+uint32_t sg_co_spin(struct sg_thread *thread)
+{
+    return time_to_yield(thread) ? sg_co_yield(thread) : 0;
+}
+
+void sg_op_yield(struct sg_thread *thread)
+{
+    sg_fiber_yield(thread->fiber);
+}
+
+void sg_op_spin(struct sg_thread *thread)
+{
+    if (time_to_yield(thread))
         sg_fiber_yield(thread->fiber);
 }

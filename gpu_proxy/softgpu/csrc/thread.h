@@ -2,8 +2,13 @@
  *
  * How kernels run. A grid's blocks are spread over CPU threads; each CPU thread that works on a grid holds a
  * `struct sg_slot` with the memory that one block needs: shared memory, local memory, fibers. A block lives on one
- * CPU thread from its start to its end, so nothing in a slot needs a lock. A kernel's thread is a fiber if it may
- * have to wait for other threads of its block; otherwise one fiber runs a loop over all threads of many blocks.
+ * CPU thread from its start to its end, so nothing in a slot needs a lock.
+ *
+ * How the threads of a block run was decided when the kernel was compiled. If none ever waits for another, one
+ * function call runs them all in a loop. If they wait in the kernel itself, each is a coroutine: a function that
+ * returns where it has to wait, with its registers in a frame, and is resumed later. If they wait in functions that
+ * the kernel calls, each has a stack of its own. In all cases kernel code runs on the stack of a fiber and never on
+ * the CPU thread's own, so that a fault can abandon it.
  */
 #ifndef SOFTGPU_THREAD_H
 #define SOFTGPU_THREAD_H
@@ -48,8 +53,9 @@ struct sg_thread {
     uint64_t grid_id;
     uint64_t workspace; /* of cooperative groups, 0 if the launch is not cooperative */
     uint64_t spins;
+    uint64_t result; /* of the barrier or warp operation that the thread waited for */
     struct sg_fiber *fiber;
-    uint64_t reserved[4];
+    uint64_t reserved[3];
 };
 
 static_assert(sizeof(struct sg_thread) == 192, "codegen/layout.py says 192");
@@ -57,6 +63,7 @@ static_assert(sizeof(struct sg_thread) == 192, "codegen/layout.py says 192");
 struct sg_fiber {
     alignas(64) struct sg_thread thread;
     void *stack_pointer; /* while suspended */
+    void *coroutine;     /* of kernels compiled as coroutines; NULL before the thread starts */
     uint8_t *stack;      /* lowest usable byte; the guard is below */
     struct sg_slot *slot;
     uint32_t lane;
@@ -65,7 +72,6 @@ struct sg_fiber {
     uint64_t value;
     uint32_t lane_argument;
     uint32_t clamp;
-    uint64_t result;
 };
 
 /* Threads of a warp that meet at a warp operation. Operations without a member mask have a site instead. */
@@ -124,7 +130,8 @@ struct sg_grid {
 };
 
 struct sg_slot {
-    struct sg_fiber *current;
+    struct sg_fiber *current;    /* the thread that runs */
+    struct sg_fiber *stack_owner; /* the fiber on whose stack it runs */
     void *main_stack_pointer; /* of the CPU thread while a fiber runs */
     volatile int on_fiber;    /* kernel code, or a runtime function on a fiber's stack */
     struct sg_grid *grid;
@@ -135,8 +142,13 @@ struct sg_slot {
     uint8_t *local;
     size_t local_stride;
     size_t local_mapped;
+    uint8_t *frames; /* of coroutines */
+    size_t frame_stride;
+    size_t frames_mapped;
+    int rotate; /* the coroutine that stopped last only yields */
     uint8_t *stacks;
     unsigned fiber_count;
+    unsigned guarded_stacks;
     struct sg_fiber *fibers[SG_MAX_BLOCK_THREADS];
     struct sg_block block;
 
@@ -160,14 +172,18 @@ void sg_call_on_main(struct sg_slot *slot, void (*function)(void *argument), voi
 /* slot.c */
 struct sg_slot *sg_slot_take(void);
 void sg_slot_give(struct sg_slot *slot);
-/* Make fibers and local memory for this many threads. 0 or -errno. */
-int sg_slot_reserve(struct sg_slot *slot, unsigned threads, size_t local_bytes);
+/* Room for the coroutine frame of each thread of a block. 0 or -errno. */
+int sg_slot_reserve_frames(struct sg_slot *slot, size_t bytes);
+/* Make local memory for this many threads, and stacks for some of them. 0 or -errno. */
+int sg_slot_reserve(struct sg_slot *slot, unsigned threads, unsigned stacks, size_t local_bytes);
 
 /* block.c */
 void sg_grid_work(struct sg_slot *slot, struct sg_grid *grid);
 void sg_fiber_exit(struct sg_fiber *fiber) __attribute__((noreturn));
 void sg_fiber_wait(struct sg_fiber *fiber);  /* until somebody makes it ready */
 void sg_fiber_yield(struct sg_fiber *fiber); /* stays ready */
+void sg_fiber_not_ready(struct sg_fiber *fiber);
+void sg_thread_ended(struct sg_fiber *fiber);
 void sg_fiber_ready(struct sg_slot *slot, uint32_t warp, uint32_t lanes);
 
 /* barrier.c */

@@ -20,14 +20,6 @@ enum { SHUFFLE_UP, SHUFFLE_DOWN, SHUFFLE_BFLY, SHUFFLE_IDX };
 enum { VOTE_ANY, VOTE_ALL, VOTE_UNI, VOTE_BALLOT };
 enum { REDUX_ADD, REDUX_MIN, REDUX_MAX, REDUX_AND, REDUX_OR, REDUX_XOR, REDUX_SIGNED = 8 };
 
-uint64_t sg_op_shfl(struct sg_thread *thread, uint32_t mode, uint32_t value, uint32_t lane, uint32_t clamp,
-                    uint32_t mask, uint32_t site);
-uint32_t sg_op_vote(struct sg_thread *thread, uint32_t kind, uint32_t predicate, uint32_t mask, uint32_t site);
-uint64_t sg_op_match(struct sg_thread *thread, uint32_t all, uint64_t value, uint32_t mask);
-uint32_t sg_op_redux(struct sg_thread *thread, uint32_t op, uint32_t value, uint32_t mask);
-uint32_t sg_op_activemask(struct sg_thread *thread, uint32_t site);
-void sg_op_warp_sync(struct sg_thread *thread, uint32_t mask);
-
 #define FOR_EACH_LANE(lane, lanes)                                                                             \
     for (uint32_t lane##_left = (lanes), lane; lane##_left && ((lane = (uint32_t)__builtin_ctz(lane##_left)), 1); \
          lane##_left &= lane##_left - 1)
@@ -62,7 +54,7 @@ static void shuffle(struct sg_fiber **fibers, uint32_t arrived, uint32_t mode)
         uint32_t source = valid ? (uint32_t)from & 31 : lane;
         if (!(arrived >> source & 1))
             source = lane; /* CUDA leaves this undefined: the thread's own value */
-        fiber->result = (fibers[source]->value & UINT32_MAX) | (uint64_t)(valid != 0) << 32;
+        fiber->thread.result = (fibers[source]->value & UINT32_MAX) | (uint64_t)(valid != 0) << 32;
     }
 }
 
@@ -86,7 +78,7 @@ static void vote(struct sg_fiber **fibers, uint32_t arrived, uint32_t kind)
         result = ballot;
     }
     FOR_EACH_LANE(lane, arrived)
-        fibers[lane]->result = result;
+        fibers[lane]->thread.result = result;
 }
 
 static void match(struct sg_fiber **fibers, uint32_t arrived, uint32_t all)
@@ -97,9 +89,9 @@ static void match(struct sg_fiber **fibers, uint32_t arrived, uint32_t all)
         FOR_EACH_LANE(other, arrived)
             same |= (uint32_t)(fibers[other]->value == fibers[lane]->value) << other;
         if (!all)
-            fibers[lane]->result = same;
+            fibers[lane]->thread.result = same;
         else
-            fibers[lane]->result = same == arrived ? (uint64_t)same | UINT64_C(1) << 32 : 0;
+            fibers[lane]->thread.result = same == arrived ? (uint64_t)same | UINT64_C(1) << 32 : 0;
     }
 }
 
@@ -134,7 +126,7 @@ static void redux(struct sg_fiber **fibers, uint32_t arrived, uint32_t op)
     FOR_EACH_LANE(lane, arrived & ~(1u << first))
         total = combine(op, total, (uint32_t)fibers[lane]->value);
     FOR_EACH_LANE(lane, arrived)
-        fibers[lane]->result = total;
+        fibers[lane]->thread.result = total;
 }
 
 static void finish(struct sg_slot *slot, uint32_t w, struct sg_group *group)
@@ -144,7 +136,7 @@ static void finish(struct sg_slot *slot, uint32_t w, struct sg_group *group)
 
     if (kind == KIND_ACTIVE)
         FOR_EACH_LANE(lane, arrived)
-            fibers[lane]->result = arrived;
+            fibers[lane]->thread.result = arrived;
     else if (kind >= KIND_REDUX)
         redux(fibers, arrived, kind - KIND_REDUX);
     else if (kind >= KIND_MATCH)
@@ -188,7 +180,8 @@ static struct sg_group *find_group(struct sg_warp *warp, uint32_t mask, uint32_t
     return unused;
 }
 
-static uint64_t meet(struct sg_thread *thread, uint32_t kind, uint64_t value, uint32_t mask, uint32_t site)
+/* 1 if the thread has to wait for others. */
+static uint32_t meet(struct sg_thread *thread, uint32_t kind, uint64_t value, uint32_t mask, uint32_t site)
 {
     struct sg_fiber *fiber = thread->fiber;
     struct sg_warp *warp = &fiber->slot->block.warp[fiber->warp];
@@ -203,11 +196,12 @@ static uint64_t meet(struct sg_thread *thread, uint32_t kind, uint64_t value, ui
     fiber->value = value;
     group->kind = kind;
     group->arrived |= bit;
-    if (is_complete(warp, group))
+    if (is_complete(warp, group)) {
         finish(fiber->slot, fiber->warp, group);
-    else
-        sg_fiber_wait(fiber);
-    return fiber->result;
+        return 0;
+    }
+    sg_fiber_not_ready(fiber);
+    return 1;
 }
 
 void sg_groups_after_exit(struct sg_slot *slot, uint32_t w)
@@ -235,35 +229,31 @@ int sg_groups_release_site(struct sg_slot *slot, uint32_t w)
     return first != NULL;
 }
 
-uint64_t sg_op_shfl(struct sg_thread *thread, uint32_t mode, uint32_t value, uint32_t lane, uint32_t clamp,
-                    uint32_t mask, uint32_t site)
-{
-    thread->fiber->lane_argument = lane;
-    thread->fiber->clamp = clamp;
-    return meet(thread, KIND_SHUFFLE + mode, value, mask, site);
-}
+/* Each operation for coroutines, and for fibers; see barrier.c. */
+#define OPERATION(name, arguments, kind, value, mask, site, ...) \
+    uint32_t sg_co_##name arguments;                             \
+    void sg_op_##name arguments;                                 \
+    uint32_t sg_co_##name arguments                              \
+    {                                                            \
+        __VA_ARGS__                                              \
+        return meet(thread, kind, value, mask, site);            \
+    }                                                            \
+    void sg_op_##name arguments                                  \
+    {                                                            \
+        __VA_ARGS__                                              \
+        if (meet(thread, kind, value, mask, site))               \
+            sg_fiber_wait(thread->fiber);                        \
+    }
 
-uint32_t sg_op_vote(struct sg_thread *thread, uint32_t kind, uint32_t predicate, uint32_t mask, uint32_t site)
-{
-    return (uint32_t)meet(thread, KIND_VOTE + kind, predicate, mask, site);
-}
-
-uint64_t sg_op_match(struct sg_thread *thread, uint32_t all, uint64_t value, uint32_t mask)
-{
-    return meet(thread, KIND_MATCH + all, value, mask, 0);
-}
-
-uint32_t sg_op_redux(struct sg_thread *thread, uint32_t op, uint32_t value, uint32_t mask)
-{
-    return (uint32_t)meet(thread, KIND_REDUX + op, value, mask, 0);
-}
-
-uint32_t sg_op_activemask(struct sg_thread *thread, uint32_t site)
-{
-    return (uint32_t)meet(thread, KIND_ACTIVE, 0, 0, site);
-}
-
-void sg_op_warp_sync(struct sg_thread *thread, uint32_t mask)
-{
-    meet(thread, KIND_SYNC, 0, mask, 0);
-}
+OPERATION(shfl,
+          (struct sg_thread * thread, uint32_t mode, uint32_t value, uint32_t lane, uint32_t clamp, uint32_t mask,
+           uint32_t site),
+          KIND_SHUFFLE + mode, value, mask, site, thread->fiber->lane_argument = lane; thread->fiber->clamp = clamp;)
+OPERATION(vote, (struct sg_thread * thread, uint32_t kind, uint32_t predicate, uint32_t mask, uint32_t site),
+          KIND_VOTE + kind, predicate, mask, site, )
+OPERATION(match, (struct sg_thread * thread, uint32_t all, uint64_t value, uint32_t mask), KIND_MATCH + all, value,
+          mask, 0, )
+OPERATION(redux, (struct sg_thread * thread, uint32_t op, uint32_t value, uint32_t mask), KIND_REDUX + op, value, mask,
+          0, )
+OPERATION(activemask, (struct sg_thread * thread, uint32_t site), KIND_ACTIVE, 0, 0, site, )
+OPERATION(warp_sync, (struct sg_thread * thread, uint32_t mask), KIND_SYNC, 0, mask, 0, )

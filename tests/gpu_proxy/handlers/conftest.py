@@ -7,8 +7,8 @@ import mmap
 from typing import Any
 
 import pytest
-
 from gpu_proxy._executor import ffi, lib
+
 from gpu_proxy.request import CallError, Request
 from gpu_proxy.resources import Resources
 from idm.api.table import Table, load
@@ -33,9 +33,6 @@ class FakeDriver:
     def call(self, row: Any, *arguments: int) -> None:
         self.call_named(row.symbol, *arguments)
 
-    def address(self, base: str, since: int) -> int:
-        return 0
-
     @property
     def symbols(self) -> list[str]:
         return [call[0] for call in self.calls]
@@ -49,10 +46,12 @@ class FakeChannel:
         self.ended = ""
 
     def charge(self, kind: str, amount: int) -> bool:
+        assert kind == "device"
         self.charged += amount
         return True
 
     def release(self, kind: str, amount: int) -> None:
+        assert kind == "device"
         self.charged -= amount
 
     def end(self, reason: str) -> None:

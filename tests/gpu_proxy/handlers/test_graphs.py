@@ -7,8 +7,8 @@ import struct
 from typing import Any
 
 import pytest
-
 from gpu_proxy._executor import lib
+
 from gpu_proxy.handlers import graph_params
 from gpu_proxy.handlers.graph_params import KERNEL_PARAMS, MEMSET_PARAMS, PARAMS_BYTES, prepare
 from gpu_proxy.handlers.graphs import graph_add_node, graph_node_set_params
@@ -55,7 +55,8 @@ def test_a_function_of_a_module(worker: Any) -> None:
         prepared.buffers[-1].raw
     )
     assert (function, shape, pointers, kernel_) == (0xF0, [1, 2, 3, 4, 5, 6, 7], 0, 0)
-    assert extra and context == worker.current()
+    assert extra
+    assert context == worker.current()
 
 
 def test_a_kernel_of_a_library(worker: Any) -> None:
@@ -104,7 +105,8 @@ def test_plain_edges_go_with_the_node(worker: Any) -> None:
     wait = worker.give(Kind.GRAPH_NODE, 0x61)
     graph_add_node(worker, add(worker, params(graph_params.EMPTY), bytes(8), [wait]))
     assert worker.driver.symbols == ["cuGraphAddEmptyNode"]
-    assert worker.driver.calls[0][2] == 0x60 and worker.driver.calls[0][4] == 1
+    assert worker.driver.calls[0][2] == 0x60
+    assert worker.driver.calls[0][4] == 1
 
 
 def test_edges_with_data_are_drawn_after_it(worker: Any) -> None:

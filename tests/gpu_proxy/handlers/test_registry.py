@@ -8,9 +8,7 @@ import pytest
 from gpu_proxy import handlers
 from idm.api.table import Call, Mode, load
 
-SENT = [
-    row for row in load().calls if row.mode in (Mode.SYNC, Mode.POSTED) and not row.elsewhere
-]
+SENT = [row for row in load().calls if row.mode in (Mode.SYNC, Mode.POSTED) and not row.elsewhere]
 
 
 @pytest.mark.parametrize("row", SENT, ids=lambda row: row.symbol)

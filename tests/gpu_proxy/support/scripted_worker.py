@@ -119,8 +119,8 @@ class Script:
             "setup": {k: v for k, v in vars(self.setup).items() if k != "environment"},
         }
 
-    def compile(self, request: str) -> tuple[int, int, int] | None:
-        """Send a request to the compile helper; return the answer's header, or None at its end."""
+    def compile(self, request: str) -> tuple[int, int, int, str] | None:
+        """Send a request to the compile helper; return header and text, or None at its end."""
         os.write(self.setup.compiler_fd, bytes.fromhex(request))
         header = b""
         while len(header) < 16:
@@ -129,7 +129,8 @@ class Script:
                 return None
             header += data
         magic, status, size = struct.unpack("<IiQ", header)
-        return magic, status, size
+        text = os.read(self.setup.compiler_fd, 4096) if status and size else b""
+        return magic, status, size, text.decode("utf-8", "replace")
 
 
 def main(setup: WorkerSetup) -> None:

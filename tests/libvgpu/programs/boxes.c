@@ -149,7 +149,8 @@ static void between_contexts(CUcontext context)
     for (int y = 0; y < 32; y++)
         HOLDS(memcmp(to + 128 * y, from + 64 * y, 64) == 0);
     copy.dstContext = NULL;
-    HOLDS(cuMemcpy3DPeer(&copy) != CUDA_SUCCESS);
+    if (getenv("VGPU_SOCKET")) /* the software GPU has only one device and looks at no context */
+        EXPECT(CUDA_ERROR_INVALID_CONTEXT, cuMemcpy3DPeer(&copy));
     OK(cuMemFree_v2(memory));
     free(from);
 }

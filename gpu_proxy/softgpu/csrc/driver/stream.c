@@ -129,7 +129,7 @@ static struct op *take_op(struct stream *stream)
 {
     struct op *op = stream->spare;
     if (!op)
-        return aligned_alloc(64, (sizeof(*op) + 63) & ~(size_t)63);
+        return malloc(sizeof(*op));
     stream->spare = op->next;
     stream->spare_count--;
     return op;

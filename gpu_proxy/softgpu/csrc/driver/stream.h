@@ -18,7 +18,7 @@ enum {
     STREAM_PENDING_MAX = 65536, /* works in one queue; a submitter waits when it is full, as in CUDA */
     STREAM_INLINE_BYTES = 64 << 10, /* asynchronous copies up to here run in the caller when idle */
     STREAM_BATCH = 64,          /* works before other ready streams have their turn */
-    STREAM_SPARES_MAX = 1024,
+    STREAM_SPARES_MAX = 16384, /* kept after a burst, about 5 MB */
     OP_INLINE_PARAMS = 160,
     EXECUTORS_MAX = 16,
     PRIORITY_LOW = 0,

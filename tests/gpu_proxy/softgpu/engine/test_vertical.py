@@ -4,8 +4,11 @@
 
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
+
 import numpy as np
-from softgpu_harness import Gpu, kernel
+from softgpu_harness import CSRC, Gpu, kernel
 
 VADD = kernel(
     "u64 a, u64 b, u64 c, u32 n",
@@ -36,3 +39,24 @@ def test_vadd(gpu: Gpu) -> None:
     image.run("k", (n + 255) // 256, 256, gpu.put(a), gpu.put(b), out, n)
     assert np.array_equal(out.get(), a + b)
     image.unload()
+
+
+def test_python_and_c_agree_on_the_thread(tmp_path: Path) -> None:
+    """codegen/layout.py repeats what thread.h says: the compiler's offsets must be the same."""
+    from gpu_proxy.softgpu.codegen import layout
+
+    lines = [
+        f'printf("{name} %zu\\n", offsetof(struct sg_thread, {name}));' for name in layout.THREAD
+    ]
+    source = tmp_path / "offsets.c"
+    source.write_text(
+        '#include <stdio.h>\n#include "thread.h"\nint main(void) {'
+        + "".join(lines)
+        + 'printf("size %zu\\n", sizeof(struct sg_thread)); }'
+    )
+    program = tmp_path / "offsets"
+    subprocess.run(["gcc", "-std=gnu11", f"-I{CSRC}", str(source), "-o", str(program)], check=True)
+    output = subprocess.run([str(program)], capture_output=True, text=True, check=True).stdout
+    found = dict(line.split() for line in output.splitlines())
+    wanted = {**layout.THREAD, "size": layout.THREAD_BYTES}
+    assert found == {name: str(value) for name, value in wanted.items()}
