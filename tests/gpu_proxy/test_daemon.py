@@ -106,6 +106,19 @@ def test_dead_zygote_is_replaced(start: Start) -> None:
     session.close()
 
 
+def test_a_signal_to_the_whole_group_is_an_orderly_stop(start: Start) -> None:
+    daemon = start()
+    session = FrontEnd(daemon.socket())
+    others = [int(daemon.wait_for("zygote-ready")["pid"]), worker_of(daemon, session)]
+    for pid in others:
+        os.kill(pid, signal.SIGTERM)
+    assert session.ask("usage")
+    assert daemon.stop() == 0
+    session.close()
+    assert daemon.wait_for("session-ended")["reason"] == "stopped"
+    assert not any(line["event"] == "zygote-died" for line in daemon.lines())
+
+
 def test_modes_and_owner(start: Start) -> None:
     zone = "--zone=a:owner=4711,group=4712" if os.geteuid() == 0 else "--zone=a"
     daemon = start(zone)

@@ -16,15 +16,18 @@ sys.path[:0] = [
     str(TESTS / "gpu_proxy" / "support"),
 ]
 
+from daemon import REAL_GPU
 from program_building import DRIVER, Chroot, Native, make_chroot
 
 
 @pytest.fixture(scope="session")
 def native() -> Native:
     """Skips where the software GPU is not built."""
+    if REAL_GPU:
+        return Native("")
     if not (DRIVER / "libcuda.so.1").exists():
         pytest.skip("the software GPU's libcuda.so.1 is not built: make build")
-    return Native()
+    return Native(str(DRIVER))
 
 
 @pytest.fixture

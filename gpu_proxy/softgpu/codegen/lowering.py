@@ -218,7 +218,8 @@ class Lowering:
         return self.emitter.call(name, result_type, CTX, *args, attributes=attributes)
 
     def wait(self, name: str, result_type: str, *args: Value) -> Value:
-        """An operation at which the thread may have to wait for others, and its result if it has one.
+        """An operation at which the thread may have to wait for others, and its result if it has
+        one.
 
         A fiber is suspended inside the call. A coroutine suspends itself, and its registers move
         to its frame."""
@@ -226,7 +227,8 @@ class Lowering:
             self.runtime(f"sg_op_{name}", "void", *args)
         else:
             e = self.emitter
-            must_wait = e.icmp("ne", self.runtime(f"sg_co_{name}", "i32", *args), const("i32", 0))
+            answer = self.runtime(f"sg_co_{name}", "i32", *args)
+            must_wait = e.icmp("ne", answer, const("i32", 0))
             suspend, go_on = e.label("suspend"), e.label("resume")
             e.branch(must_wait, suspend, go_on)
             e.block(suspend)

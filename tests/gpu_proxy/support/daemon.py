@@ -15,6 +15,7 @@ from typing import Any
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent.parent
 SECONDS = 30.0
+REAL_GPU = bool(os.environ.get("VGPU_TEST_REAL_GPU"))  # make gpu
 
 
 class Daemon:
@@ -25,7 +26,8 @@ class Daemon:
         self.log_path = runtime_dir.with_suffix(".log")
         self.log_path.touch()
         self._log_start = self.log_path.stat().st_size  # an earlier daemon's lines are not ours
-        command = [*wrapper, sys.executable, "-m", "gpu_proxy.cli.gpu_proxy", "--stub"]
+        command = [*wrapper, sys.executable, "-m", "gpu_proxy.cli.gpu_proxy"]
+        command += [] if REAL_GPU else ["--stub"]
         command += [f"--runtime-dir={runtime_dir}", "--probe-module=fake_probe"]
         command += ["--worker-module=scripted_worker", *arguments]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(HERE)])}

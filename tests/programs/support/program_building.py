@@ -53,16 +53,19 @@ def judge(done: subprocess.CompletedProcess[str]) -> None:
 
 
 class Native:
-    """The software GPU loaded by the program itself."""
+    """The driver loaded by the program itself: the software GPU, or the system's."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder  # of the software GPU, or "" for the system's driver
 
     def run(self, program: Path, cuda: int = 13) -> None:
         environment = {**os.environ, **toolkit.environment(cuda)}
-        environment["LD_LIBRARY_PATH"] = f"{DRIVER}:{environment['LD_LIBRARY_PATH']}"
+        environment["LD_LIBRARY_PATH"] = f"{self.folder}:{environment['LD_LIBRARY_PATH']}"
         environment |= {"VGPU_SOFTGPU_PYTHON": sys.executable, "PYTHONPATH": str(ROOT)}
         judge(_execute([str(program)], environment))
 
     def run_python(self, script: Path) -> None:
-        environment = {**os.environ, "LD_LIBRARY_PATH": str(DRIVER), "PYTHONPATH": str(ROOT)}
+        environment = {**os.environ, "LD_LIBRARY_PATH": self.folder, "PYTHONPATH": str(ROOT)}
         environment["VGPU_SOFTGPU_PYTHON"] = sys.executable
         judge(_execute([sys.executable, str(script)], environment))
 

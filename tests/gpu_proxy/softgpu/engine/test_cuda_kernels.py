@@ -4,9 +4,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from softgpu_harness import Gpu, Image, KernelFault, cuda_to_ptx
+
+from gpu_proxy.softgpu import compiler
 
 pytestmark = [pytest.mark.toolkit, pytest.mark.usefixtures("cuda")]
 
@@ -231,23 +235,22 @@ extern "C" __global__ void lock_add(int *lock, int *value) {
 """
 
 
+@pytest.fixture(scope="module", params=["optimised", "debug"])
+def ptx(request: pytest.FixtureRequest) -> str:
+    """Debug code calls every function, so that barriers and shuffles happen inside of calls."""
+    return cuda_to_ptx(SOURCE, *(["-G"] if request.param == "debug" else [])).decode()
+
+
 @pytest.fixture(scope="module")
-def ptx() -> str:
-    return cuda_to_ptx(SOURCE, "-I/usr/include").decode()
+def compiled(ptx: str) -> bytes:
+    return compiler.compile_image(ptx.encode())
 
 
 @pytest.fixture
-def image(gpu: Gpu, ptx: str, cache: dict[str, bytes]) -> Image:
-    from gpu_proxy.softgpu import compiler
-
-    if "object" not in cache:
-        cache["object"] = compiler.compile_image(ptx.encode())
-    return gpu.load_object(cache["object"])
-
-
-@pytest.fixture(scope="module")
-def cache() -> dict[str, bytes]:
-    return {}
+def image(gpu: Gpu, compiled: bytes) -> Iterator[Image]:
+    loaded = gpu.load_object(compiled)
+    yield loaded
+    loaded.unload()
 
 
 def test_saxpy(gpu: Gpu, image: Image) -> None:
@@ -569,7 +572,7 @@ def test_a_thread_may_wait_for_a_later_one(gpu: Gpu, image: Image) -> None:
     assert out.get()[0] == 77
 
 
-@pytest.mark.parametrize("index", [32, 1000, -1, 2**29])
+@pytest.mark.parametrize("index", [32, 1000, -300, 2**29])
 def test_outside_shared_memory(gpu: Gpu, image: Image, index: int) -> None:
     with pytest.raises(KernelFault) as failed:
         image.run("shared_oob", 1, 32, gpu.zeros(1, np.int32), index)
