@@ -32,6 +32,7 @@ BUILD = HERE.parent / "build" / "demo"
 ZONES = ("alpha", "beta")
 START_SECONDS = 60
 ACCOUNT_SECONDS = 10
+WIDTH = 140
 COLUMNS = ("zone", "started by", "program", "device", "local", "posted", "forwarded", "MiB in",
            "MiB out", "worker agrees", "s")  # fmt: skip
 
@@ -154,12 +155,12 @@ def report(outcomes: list[Outcome], verdicts: list[bool]) -> None:
             "yes" if verdict else "NO",
             f"{outcome.seconds:.2f}",
         )
-    Console(width=max(110, Console().width)).print(table)
+    Console(width=max(WIDTH, Console().width)).print(table)
 
 
 def main() -> int:
     """Build, start, run, compare."""
-    print("building the programs (the first time this downloads 150 MB of CUDA toolkit from PyPI)")
+    print("building the programs (the first time this downloads 190 MB of CUDA toolkit from PyPI)")
     programs = list(build_programs().values())
     ways = ("LD_PRELOAD", "library path", "vgpu run")
     runs = [

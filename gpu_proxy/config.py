@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from gpu_proxy.errors import ConfigError
-from gpu_proxy.handshake import HANDLE_MAX
+from idm.handshake import HANDLE_MAX
 
 ZONES_MAX = 256
 Count = Annotated[int, msgspec.Meta(ge=1, le=65536)]

@@ -7,8 +7,8 @@ import time
 from collections.abc import Sequence
 
 from gpu_proxy.counters import SessionRow, ZoneRow
-from gpu_proxy.shared_memory import COUNTER_NAMES
 from gpu_proxy.zone import EndedSession, Zone
+from idm.shared_memory import COUNTER_NAMES
 
 ENDED_ROWS = 64
 

@@ -7,13 +7,14 @@ GpuProxyError
 │   ├── DriverMissing      there is no CUDA driver, or it does not work
 │   ├── AlreadyRunning     another daemon owns the runtime directory
 │   └── SocketError        a zone's socket cannot be made
-├── Refused                a front end gets no session; carries the reason that it is told
 ├── QuotaExceeded          the zone's ledger has no room
 ├── WorkerProtocolError    a worker said something that it may not say
 ├── WorkerFailed           a worker could not be started, or ended before it was ready
 ├── ZygoteError            the zygote is gone or does not answer
 ├── SandboxError           the kernel refused a part of the sandbox
 └── CountersError          the counters' segment is missing or not ours
+
+A front end that gets no session is idm.errors.Refused.
 """
 
 from __future__ import annotations
@@ -41,14 +42,6 @@ class AlreadyRunning(StartError):
 
 class SocketError(StartError):
     """A zone's socket cannot be made."""
-
-
-class Refused(GpuProxyError):
-    """A front end gets no session."""
-
-    def __init__(self, reason: int, text: str) -> None:
-        super().__init__(text)
-        self.reason = reason
 
 
 class QuotaExceeded(GpuProxyError):

@@ -42,6 +42,7 @@ void vx_count(struct vx *x, uint64_t bytes_in, uint64_t bytes_out, uint64_t laun
 void vx_count_memory(struct vx *x, int64_t device_bytes, int64_t host_bytes);
 int vx_install(struct vx *x, uint64_t handle, unsigned kind, uint64_t object, uint64_t context,
                uint64_t parent);
+void vx_set_object_limit(struct vx *x, uint32_t limit);
 int vx_lookup(struct vx *x, uint64_t handle, unsigned kind, uint64_t *object);
 uint64_t vx_handle_of(struct vx *x, unsigned kind, uint64_t object, uint64_t context,
                       uint64_t parent);

@@ -10,8 +10,8 @@ import socket
 import struct
 from collections.abc import Callable, Sequence
 
-from gpu_proxy import handshake
-from gpu_proxy.errors import Refused
+from idm import handshake
+from idm.errors import Refused
 
 SO_PEERPIDFD = 77  # Linux 6.5; before it the pid may be another's by the time it is opened
 CREDENTIALS = struct.Struct("iII")

@@ -14,15 +14,17 @@ import socket
 import time
 from typing import TYPE_CHECKING, Any
 
-from gpu_proxy import handshake, log
+from gpu_proxy import log
 from gpu_proxy import spawn_request as requests
 from gpu_proxy import worker_messages as messages
 from gpu_proxy.compile_helper import CompileHelper
-from gpu_proxy.errors import QuotaExceeded, Refused, ZygoteError
+from gpu_proxy.errors import QuotaExceeded, ZygoteError
 from gpu_proxy.front import FrontEnd
-from gpu_proxy.shared_memory import SessionMemory
 from gpu_proxy.worker_peer import WorkerPeer
 from gpu_proxy.zygote_link import Child
+from idm import handshake
+from idm.errors import Refused
+from idm.shared_memory import SessionMemory
 
 if TYPE_CHECKING:
     from gpu_proxy.zone import Zone

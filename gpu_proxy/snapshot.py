@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from gpu_proxy.errors import DriverMissing
-from gpu_proxy.handshake import MAGIC
+from idm.handshake import MAGIC
 
 DEVICES_MAX = 16
 ATTRIBUTES = 256

@@ -12,10 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn
 
-from gpu_proxy import handshake, sandbox
+from gpu_proxy import sandbox
 from gpu_proxy.spawn_request import Fork, WorkerValues
 from gpu_proxy.worker_channel import WorkerChannel
 from gpu_proxy.worker_setup import WorkerSetup
+from idm import handshake
 
 EXIT_CRASHED = 70
 TRACEBACK_MAX = 1800

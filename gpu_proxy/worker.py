@@ -28,6 +28,7 @@ INVALID_CONTEXT = 201
 NOT_INITIALIZED = 3
 COUNTERS_BYTES = 4096
 LANES = 64
+HANDLE_LEASE = 1024  # objects asked for at a time
 
 
 class Worker:
@@ -40,6 +41,7 @@ class Worker:
         self.resources = Resources()
         self.lanes: dict[int, ThreadPoolExecutor] = {}
         self._driver: Driver | None = None
+        self._handles = 0
         self._region = mmap.mmap(setup.region_fd, lib.IDM_REGION_BYTES)
         self._counters = mmap.mmap(setup.counters_fd, COUNTERS_BYTES)
         self._doorbells = ffi.new("int[]", list(setup.slot_doorbell_fds))
@@ -49,7 +51,7 @@ class Worker:
             ffi.cast("struct idm_counters *", ffi.from_buffer(self._counters)),
             setup.request_doorbell_fd,
             self._doorbells,
-            setup.max_handles,
+            0,  # the ledger grants objects when they are needed
             setup.executor == "c",
         )
         if self.vx == ffi.NULL:
@@ -92,6 +94,15 @@ class Worker:
             return os.read(self._output, limit) if limit else b""
         except BlockingIOError:
             return b""
+
+    def more_handles(self) -> bool:
+        """Have the zone's ledger grant more objects to this session."""
+        granted = min(HANDLE_LEASE, self.setup.max_handles - self._handles)
+        while granted > 0 and not self.channel.charge("handles", granted):
+            granted //= 2
+        self._handles += granted
+        lib.vx_set_object_limit(self.vx, self._handles)
+        return granted > 0
 
     def _serve(self) -> None:
         record = lib.vx_request(self.vx)
@@ -174,7 +185,7 @@ class Worker:
 
 
 def _capture_standard_output() -> int:
-    """Kernels print to standard output: make it a pipe. A full one loses text, and blocks nobody."""
+    """Make standard output a pipe: kernels print there. A full one loses text and blocks nobody."""
     reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     os.dup2(writing, 1)
     os.close(writing)

@@ -9,11 +9,11 @@ from collections.abc import Callable
 
 import msgspec
 
-from gpu_proxy import memory_fd
 from gpu_proxy import worker_messages as messages
 from gpu_proxy.errors import QuotaExceeded, WorkerProtocolError
 from gpu_proxy.ledger import Ledger
 from gpu_proxy.pace import Pace
+from idm import memory_fd
 
 MESSAGES_PER_WINDOW = 2000  # a worker that says more has to wait for the next window
 WINDOW_SECONDS = 0.1

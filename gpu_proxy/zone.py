@@ -13,12 +13,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpu_proxy import log, memory_fd
+from gpu_proxy import log
 from gpu_proxy import spawn_request as requests
 from gpu_proxy.config import WorkersConfig
 from gpu_proxy.errors import SocketError
 from gpu_proxy.front import FrontEnd
-from gpu_proxy.handshake import HANDLE_MAX, SOCKET_NAME, Hello
 from gpu_proxy.ledger import Ledger
 from gpu_proxy.pace import Pace
 from gpu_proxy.plans import ZonePlan
@@ -26,6 +25,8 @@ from gpu_proxy.session import Session
 from gpu_proxy.settings import Settings, ZoneSettings
 from gpu_proxy.snapshot import Snapshot
 from gpu_proxy.zygote_link import ZygoteLink
+from idm import memory_fd
+from idm.handshake import HANDLE_MAX, SOCKET_NAME, Hello
 
 BACKLOG = 128
 PATH_MAX = 107  # of a unix socket's address

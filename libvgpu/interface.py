@@ -10,7 +10,7 @@ from typing import Any
 
 from cffi import FFI
 
-from idm.api.table import Mode, Table, load
+from idm.api.table import Call, Mode, Table, load
 from idm.api.types import HANDLE_TYPES, Param
 from idm.gen.prototypes import declaration
 
@@ -56,10 +56,14 @@ def _typedef(param: Param, name: str) -> str:
 
 
 def _vagueness(param: Param) -> int:
-    """How little a parameter says of its type: by value, behind a pointer with a size, or opaque."""
+    """How little a parameter says of its type: by value, behind a pointer, or opaque."""
     if param.c_type == _base(param.c_type):
         return 0
     return 1 if param.type.c_name == _base(param.c_type) else 2
+
+
+def _shown(row: Call) -> str:
+    return ", ".join(declaration(p.c_type, p.name) for p in row.params) or "void"
 
 
 def cdef(table: Table) -> str:
@@ -71,11 +75,7 @@ def cdef(table: Table) -> str:
         name = _base(param.c_type)
         if name not in _PLAIN and not name.startswith("struct"):
             typedefs.setdefault(name, _typedef(param, name))
-    prototypes = [
-        f"CUresult {symbol}({', '.join(declaration(p.c_type, p.name) for p in row.params) or 'void'});"
-        for row in rows
-        for symbol in row.symbols
-    ]
+    prototypes = [f"CUresult {symbol}({_shown(row)});" for row in rows for symbol in row.symbols]
     refused = [
         f"CUresult {symbol}(void);"
         for row in table.calls

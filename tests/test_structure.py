@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from idm.api.table import load
 from idm.gen import coverage
 

@@ -7,8 +7,8 @@ import importlib.resources
 from pathlib import Path
 
 from gpu_proxy.errors import GpuProxyError
-from gpu_proxy.handshake import SOCKET_NAME
 from gpu_proxy.settings import default_runtime_dir
+from idm.handshake import SOCKET_NAME
 
 
 class NotFound(GpuProxyError):

@@ -174,6 +174,8 @@ void vx_count_memory(struct vx *x, int64_t device_bytes, int64_t host_bytes);
 /* Objects. Negative results are -errno: -EPROTO for a handle that the front end may not choose. */
 int vx_install(struct vx *x, uint64_t handle, unsigned kind, uint64_t object, uint64_t context,
                uint64_t parent);
+/* How many objects may be alive: the worker raises it with what the zone's ledger grants. */
+void vx_set_object_limit(struct vx *x, uint32_t limit);
 int vx_lookup(struct vx *x, uint64_t handle, unsigned kind, uint64_t *object);
 /* The handle of an object that the driver named: a known one, or a new one. 0 when the table is full. */
 uint64_t vx_handle_of(struct vx *x, unsigned kind, uint64_t object, uint64_t context, uint64_t parent);

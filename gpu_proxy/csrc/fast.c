@@ -464,6 +464,9 @@ int vx_can_execute(const struct vx *x, const struct idm_call *call)
     if (!runners[0x0F00])
         fill_runners();
     runner run = runners[call->number];
+    /* At the limit Python asks the ledger for more objects first. */
+    if (run == run_generic && x->object_count >= x->object_limit)
+        return 0;
     return run && (run != run_generic || x->functions[call->number]);
 }
 

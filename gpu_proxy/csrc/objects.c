@@ -23,6 +23,11 @@ static void note_index(struct vx *x, uint32_t index)
         *top = index + 1;
 }
 
+void vx_set_object_limit(struct vx *x, uint32_t limit)
+{
+    x->object_limit = limit < IDM_HANDLE_MAX ? limit : IDM_HANDLE_MAX;
+}
+
 static int is_full(const struct vx *x)
 {
     return x->object_count >= x->object_limit;

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import struct
 from typing import TYPE_CHECKING
 
@@ -146,7 +147,9 @@ def install(
 ) -> None:
     """Give a new object its handle. A handle that the front end may not choose ends the session."""
     result = lib.vx_install(worker.vx, handle, int(kind), item, context, parent)
-    if result == -28:  # ENOSPC
+    if result == -errno.ENOSPC and worker.more_handles():
+        result = lib.vx_install(worker.vx, handle, int(kind), item, context, parent)
+    if result == -errno.ENOSPC:
         raise CallError(OUT_OF_MEMORY)
     if result:
         worker.channel.end("a handle that the front end may not choose")

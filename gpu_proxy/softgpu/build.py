@@ -29,6 +29,7 @@ LINK = (
     f"-Wl,-soname,{LIBRARY_NAME}",
     "-Wl,-z,now",
     "-Wl,-z,relro",
+    "-Wl,-z,nodelete",  # its threads never end
     "-Wl,-z,defs",
     "-Wl,-Bsymbolic-functions",
 )

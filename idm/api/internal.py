@@ -7,7 +7,6 @@ from .structs import (
     CUgraphEdgeData,
     CUgraphExecUpdateResultInfo,
     CUgraphNodeParams,
-    CUipcMemHandle,
 )
 from .table import POSTED, call
 from .types import (
@@ -19,7 +18,6 @@ from .types import (
     c_int,
     c_uint,
     creates,
-    device_ptr,
     device_range,
     drops,
     handle,
@@ -30,6 +28,9 @@ from .types import (
     struct_in,
     u64,
 )
+
+# Rows are read as lines of a table, so the formatter leaves them alone.
+# fmt: off
 
 _stream = handle(Kind.STREAM)
 FUNCTION_INFO = struct("struct vgpu_function_info", 160)
@@ -165,9 +166,6 @@ call(0x0F2C, "vgpuOccupancyClusters", 0, handler="occupancy_clusters",
      block_y=c_uint, block_z=c_uint, shared=c_uint, stream=_stream, attribute_count=c_uint,
      attributes=array_in(LAUNCH_ATTRIBUTE, "attribute_count"), largest=c_uint, answer=out(c_int))
 
-# Memory of another process of the zone, with the size that the reservation of its addresses needs.
-call(0x0F2D, "vgpuIpcOpenMemory", 0, handler="ipc_open_memory",
-     identifier=struct_in(CUipcMemHandle), flags=c_uint, dptr=out(device_ptr), bytes=out(size))
 
 # What the front end keeps about a kernel whose handle the back end chose.
 call(0x0F2E, "vgpuFunctionInfo", 0, handler="function_info", no_context=True,

@@ -20,7 +20,6 @@ from .types import (
     inout,
     out,
     spelled,
-    struct_by_value,
     struct_in,
 )
 
@@ -30,17 +29,16 @@ from .types import (
 # Other processes of the same zone.
 call(0x0B00, "cuIpcGetMemHandle", 4010, handler="ipc_get_mem_handle",
      handle_=out(CUipcMemHandle), dptr=device_ptr)
-call(0x0B01, "cuIpcOpenMemHandle", 4010, elsewhere=True, front="ipc_open_mem_handle",
-     dptr=out(device_ptr), handle_=struct_by_value(CUipcMemHandle), flags=c_uint)
-call(0x0B02, "cuIpcOpenMemHandle_v2", 11000, elsewhere=True, front="ipc_open_mem_handle",
-     dptr=out(device_ptr), handle_=struct_by_value(CUipcMemHandle),
-     flags=c_uint)
-call(0x0B03, "cuIpcCloseMemHandle", 4010, front="ipc_close_mem_handle",
-     handler="ipc_close_mem_handle", lane=True, dptr=device_ptr)
+refused(0x0B01, "cuIpcOpenMemHandle", 4010,
+     "another process of the zone would first have to be proven the owner")
+refused(0x0B02, "cuIpcOpenMemHandle_v2", 11000,
+     "another process of the zone would first have to be proven the owner")
+refused(0x0B03, "cuIpcCloseMemHandle", 4010,
+     "another process of the zone would first have to be proven the owner")
 call(0x0B04, "cuIpcGetEventHandle", 4010, handler="ipc_get_event_handle",
      handle_=out(CUipcEventHandle), event=EVENT)
-call(0x0B05, "cuIpcOpenEventHandle", 4010, handler="ipc_open_event_handle", event=creates(EVENT),
-     handle_=struct_by_value(CUipcEventHandle))
+refused(0x0B05, "cuIpcOpenEventHandle", 4010,
+     "another process of the zone would first have to be proven the owner")
 
 # Other devices of the same zone.
 call(0x0B06, "cuDeviceCanAccessPeer", 4000, no_context=True, possible=out(c_int), dev=device,

@@ -102,7 +102,7 @@ int vgpu_is_shared(const void *address, size_t bytes)
     uint64_t base = (uint64_t)(uintptr_t)address;
 
     return vgpu_range_find(base, &range) == 0 && range.kind != VGPU_DEVICE && range.kind != VGPU_RESERVED &&
-           range.kind != VGPU_GLOBAL && range.kind != VGPU_IMPORTED && bytes <= range.bytes - (base - range.base);
+           range.kind != VGPU_GLOBAL && bytes <= range.bytes - (base - range.base);
 }
 
 /* A context is gone, and its allocations with it. */
@@ -111,9 +111,9 @@ void vgpu_ranges_drop_context(uint64_t context)
     pthread_rwlock_wrlock(&lock);
     size_t kept = 0;
     for (size_t i = 0; i < count; i++) {
-        if (ranges[i].context == context && (ranges[i].kind == VGPU_DEVICE || ranges[i].kind == VGPU_GLOBAL ||
-                                             ranges[i].kind == VGPU_IMPORTED)) {
-            if (ranges[i].kind != VGPU_GLOBAL)
+        if (ranges[i].context == context &&
+            (ranges[i].kind == VGPU_DEVICE || ranges[i].kind == VGPU_GLOBAL)) {
+            if (ranges[i].kind == VGPU_DEVICE)
                 vgpu_release_pages(ranges[i].base, ranges[i].bytes);
             continue;
         }

@@ -189,7 +189,7 @@ static inline CUstream vgpu_stream_handle(uint64_t value)
 
 /* --- Memory -------------------------------------------------------------------------------------- */
 
-enum vgpu_range_kind { VGPU_DEVICE = 1, VGPU_PINNED, VGPU_REGISTERED, VGPU_MANAGED, VGPU_RESERVED, VGPU_GLOBAL, VGPU_IMPORTED };
+enum vgpu_range_kind { VGPU_DEVICE = 1, VGPU_PINNED, VGPU_REGISTERED, VGPU_MANAGED, VGPU_RESERVED, VGPU_GLOBAL };
 
 struct vgpu_range {
     uint64_t base, bytes;

@@ -391,3 +391,34 @@ for _ in range(20):
     del lib
     ctypes.CDLL(None).dlclose(ctypes.c_void_p(handle))
 """)
+
+
+def test_a_zone_may_have_only_so_many_objects(own_proxy):
+    proxy = own_proxy("--zone=default:handles=1500")
+    first = proxy.start(
+        """
+from cu import *
+start()
+events = []
+status = 0
+while status == 0 and len(events) < 3000:
+    events.append(ffi.new("CUevent *"))
+    status = lib.cuEventCreate(events[-1], 2)
+    if len(events) % 100 == 0:
+        status = status or lib.cuCtxSynchronize()
+assert status == OUT_OF_MEMORY, status
+assert 1000 < len(events) < 1700, len(events)
+say("full")
+hear()
+"""
+    )
+    first.hear()
+    # The zone has none left for another session; when the first one ends, it has.
+    second = proxy.start(
+        "from cu import *\ntry:\n    start()\nexcept Failed as e:\n    say(e.status)"
+    )
+    assert second.hear() == ["2"]
+    second.end()
+    first.say("end")
+    first.end()
+    proxy.run("from cu import *\nstart()\nevent()\ncheck(lib.cuCtxSynchronize())")

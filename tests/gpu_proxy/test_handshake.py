@@ -11,8 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpu_proxy import handshake, shared_memory, snapshot
-from gpu_proxy.errors import DriverMissing, Refused
+from gpu_proxy import snapshot
+from gpu_proxy.errors import DriverMissing
+from idm import handshake, shared_memory
+from idm.errors import Refused
 
 CSRC = Path(__file__).parents[2] / "idm" / "csrc"
 EXPECTED = {

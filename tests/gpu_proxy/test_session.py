@@ -19,7 +19,8 @@ from front_end import FrontEnd, Refusal, connect, hello
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpu_proxy import handshake, shared_memory, snapshot, worker_messages
+from gpu_proxy import snapshot, worker_messages
+from idm import handshake, shared_memory
 
 
 def ended(daemon: Daemon, session: FrontEnd) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from idm.api.table import load
 from libvgpu import build, interface
 

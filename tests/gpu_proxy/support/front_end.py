@@ -12,7 +12,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from gpu_proxy import handshake
+from idm import handshake
 
 FDS_MAX = 80
 STAGING_AT = handshake.REGION_BYTES - handshake.CHUNKS * handshake.CHUNK_BYTES

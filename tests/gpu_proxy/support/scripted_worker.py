@@ -17,9 +17,9 @@ from typing import Any
 
 from hostile import ATTEMPTS
 
-from gpu_proxy import handshake
 from gpu_proxy.worker_channel import WorkerChannel
 from gpu_proxy.worker_setup import WorkerSetup
+from idm import handshake
 
 STAGING_AT = handshake.REGION_BYTES - handshake.CHUNKS * handshake.CHUNK_BYTES
 SLOT_AT = 4 * handshake.PAGE + 64

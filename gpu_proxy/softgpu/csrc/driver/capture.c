@@ -117,6 +117,9 @@ CUresult capture_join(struct capture *capture, struct stream *stream)
 {
     if (capture->stream_count == CAPTURE_STREAMS_MAX)
         return CUDA_ERROR_OUT_OF_MEMORY;
+    /* A stream that is destroyed meanwhile would never end its capture. */
+    if (!stream->is_legacy && !object_is_alive(&stream->object))
+        return CUDA_ERROR_INVALID_HANDLE;
     if (capture->stream_count == capture->stream_room) {
         size_t room = capture->stream_room ? 2 * capture->stream_room : 4;
         struct stream **streams = realloc(capture->streams, room * sizeof(struct stream *));

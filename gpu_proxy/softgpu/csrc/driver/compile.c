@@ -52,14 +52,22 @@ static int spawn_helper(int child_fd)
     return -result;
 }
 
+/* Used once: when the exchange has broken off, the number may have come to mean another file. */
+static int take_inherited(const char *number)
+{
+    static int taken;
+    int fd = atoi(number);
+    if (taken || fd < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) != 0)
+        return -EBADF;
+    taken = 1;
+    return fd;
+}
+
 static int connect_helper(void)
 {
     const char *inherited = getenv("VGPU_SOFTGPU_COMPILER_FD");
-    if (inherited && *inherited) {
-        int fd = atoi(inherited);
-        (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
-        return fcntl(fd, F_GETFD) < 0 ? -errno : fd;
-    }
+    if (inherited && *inherited)
+        return take_inherited(inherited);
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
         return -errno;

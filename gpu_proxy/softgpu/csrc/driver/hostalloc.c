@@ -34,6 +34,8 @@ static CUresult take(struct context *context, size_t bytes, enum memory_kind kin
     void *address = mmap(NULL, whole_pages(bytes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (address == MAP_FAILED)
         return CUDA_ERROR_OUT_OF_MEMORY;
+    if (bytes >= CHUNK_BYTES) /* fewer page faults when it is first touched */
+        madvise(address, whole_pages(bytes), MADV_HUGEPAGE);
     CUresult result = add(context, address, bytes, kind, flags, 1);
     if (result)
         munmap(address, whole_pages(bytes));

@@ -102,11 +102,8 @@ CUresult cuStreamDestroy_v2(CUstream hStream)
     if (!stream)
         return CUDA_ERROR_INVALID_HANDLE;
     CUresult result = stream->is_legacy ? CUDA_ERROR_INVALID_HANDLE : CUDA_SUCCESS;
-    if (!result) {
-        if (stream->capture)
-            capture_stream_ends(stream);
+    if (!result)
         stream_kill(stream);
-    }
     object_put(&stream->object);
     return result;
 }

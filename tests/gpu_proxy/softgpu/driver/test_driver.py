@@ -92,3 +92,42 @@ def test_refused_rows_say_so_once(library: Path) -> None:
     )
     assert done.stdout.strip() == "[801, 801]"
     assert done.stderr.count(refused.symbol) == 1
+
+
+CONFIGURED = """
+import ctypes as c, sys
+lib = c.CDLL(sys.argv[1])
+count, name, total, major = c.c_int(), c.create_string_buffer(64), c.c_size_t(), c.c_int()
+context, module = c.c_void_p(), c.c_void_p()
+assert lib.cuInit(0) == 0
+lib.cuDeviceGetCount(c.byref(count))
+lib.cuDeviceGetName(name, 64, 1)
+lib.cuDeviceTotalMem_v2(c.byref(total), 1)
+lib.cuDeviceGetAttribute(c.byref(major), 75, 1)
+lib.cuDevicePrimaryCtxRetain(c.byref(context), 1)
+lib.cuCtxSetCurrent(context)
+status = lib.cuModuleLoadData(c.byref(module), b".version 8.0")
+print(count.value, name.value.decode(), total.value, major.value, status)
+"""
+
+
+def test_environment(library: Path) -> None:
+    if SANITIZE:
+        pytest.skip("a sanitizer's runtime must be loaded first, which Python does not")
+    settings = {
+        "VGPU_SOFTGPU_DEVICES": "2",
+        "VGPU_SOFTGPU_NAME": "Test GPU",
+        "VGPU_SOFTGPU_MEMORY": "64M",
+        "VGPU_SOFTGPU_COMPUTE": "9.0",
+        "VGPU_SOFTGPU_PYTHON": "/nonexistent/python3",
+    }
+    done = subprocess.run(
+        ["python3", "-c", CONFIGURED, library.resolve()],
+        env=os.environ | settings,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=TIMEOUT_S,
+    )
+    assert done.stdout.split("\n")[0] == f"2 Test GPU {64 << 20} 9 221"
+    assert "compile helper" in done.stderr

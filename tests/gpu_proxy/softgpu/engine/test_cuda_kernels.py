@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# ruff: noqa: E501 - embedded programs, and tables of lambdas with one shape
+
 """Kernels as nvcc compiles them, checked against numpy."""
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# ruff: noqa: E501 - embedded programs, and tables of lambdas with one shape
+
 """Integer instructions against Python's unbounded integers, on random and on extreme operands."""
 
 from __future__ import annotations

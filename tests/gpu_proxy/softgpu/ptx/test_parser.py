@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# ruff: noqa: E501 - embedded programs, and tables of lambdas with one shape
+
 """Reading PTX text."""
 
 from __future__ import annotations

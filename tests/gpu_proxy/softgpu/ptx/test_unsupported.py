@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# ruff: noqa: E501 - embedded programs, and tables of lambdas with one shape
+
 """What the software GPU cannot do is refused by name, never done wrongly."""
 
 from __future__ import annotations

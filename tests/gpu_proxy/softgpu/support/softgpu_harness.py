@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# ruff: noqa: E501 - embedded programs, and tables of lambdas with one shape
+
 """Drives the execution engine through ctypes: builds it with gcc, gives it an arena, compiles and runs PTX."""
 
 from __future__ import annotations

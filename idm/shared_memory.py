@@ -8,7 +8,7 @@ import os
 import struct
 from dataclasses import dataclass
 
-from gpu_proxy import handshake, memory_fd
+from idm import handshake, memory_fd
 
 COUNTER_NAMES = (
     "calls",

@@ -6,7 +6,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from gpu_proxy.errors import Refused
+from idm.errors import Refused
 
 MAGIC = 0x56475055
 VERSION = 1
