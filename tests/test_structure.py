@@ -49,7 +49,9 @@ def test_imports_run_one_way(package):
 
 
 def test_the_coverage_page_is_current():
-    assert (ROOT / "docs" / "coverage.md").read_text() == coverage.page(load()), "make coverage-page"
+    assert (ROOT / "docs" / "coverage.md").read_text() == coverage.page(load()), (
+        "make coverage-page"
+    )
 
 
 def test_every_source_file_states_its_licence_and_can_be_read_in_one_sitting():

@@ -27,7 +27,10 @@ def exported(library=LIBRARY):
     return {
         row[7].split("@")[0]
         for row in rows
-        if len(row) >= 8 and row[3] in ("FUNC", "OBJECT") and row[4] in ("GLOBAL", "WEAK") and row[6] != "UND"
+        if len(row) >= 8
+        and row[3] in ("FUNC", "OBJECT")
+        and row[4] in ("GLOBAL", "WEAK")
+        and row[6] != "UND"
     }
 
 
