@@ -33,8 +33,9 @@ ZONES = ("alpha", "beta")
 START_SECONDS = 60
 ACCOUNT_SECONDS = 10
 WIDTH = 140
-COLUMNS = ("zone", "started by", "program", "device", "local", "posted", "forwarded", "MiB in",
-           "MiB out", "worker agrees", "s")  # fmt: skip
+COLUMNS = ("zone", "started by", "program", "device", "counted by", "local", "posted", "forwarded",
+           "bytes in", "bytes out", "seconds", "agree")  # fmt: skip
+COMPARED = ("posted", "forwarded", "bytes_in", "bytes_out")
 
 
 @dataclass(frozen=True)
@@ -136,25 +137,26 @@ def worker_account(runtime: Path, outcome: Outcome) -> SessionRow | None:
 
 def agrees(outcome: Outcome, row: SessionRow | None) -> bool:
     """Front end and worker count on their own; every number must be the same."""
-    names = ("posted", "forwarded", "bytes_in", "bytes_out")
-    return row is not None and all(outcome.counted.get(n) == row.counters[n] for n in names)
+    return row is not None and all(outcome.counted.get(n) == row.counters[n] for n in COMPARED)
 
 
-def report(outcomes: list[Outcome], verdicts: list[bool]) -> None:
-    """The table."""
+def report(outcomes: list[Outcome], rows: list[SessionRow | None]) -> None:
+    """The table: for each process one line of its front end, and one of its worker.
+
+    Seconds are the process's own for the front end, and for the worker those that it was busy.
+    """
     table = Table(*COLUMNS, title="Two zones, one driver domain, no GPU")
-    for outcome, verdict in zip(outcomes, verdicts, strict=True):
-        counted = outcome.counted
-        table.add_row(
-            outcome.run.zone,
-            outcome.run.way,
-            outcome.run.program.name,
-            str(counted.get("device", "-")),
-            *(str(counted.get(name, "-")) for name in ("local", "posted", "forwarded")),
-            *(f"{int(counted.get(name, 0)) / 2**20:.1f}" for name in ("bytes_in", "bytes_out")),
-            "yes" if verdict else "NO",
-            f"{outcome.seconds:.2f}",
-        )
+    for outcome, row in zip(outcomes, rows, strict=True):
+        counted, run = outcome.counted, outcome.run
+        numbers = [str(counted.get(name, "-")) for name in ("local", *COMPARED)]
+        device = str(counted.get("device", "-"))
+        front = ["front end", *numbers, f"{outcome.seconds:.3f}"]
+        verdict = "yes" if agrees(outcome, row) else "NO"
+        table.add_row(run.zone, run.way, run.program.name, device, *front, verdict)
+        if row is not None:
+            numbers = [str(row.counters[name]) for name in COMPARED]
+            busy = f"{row.counters['busy_ns'] / 1e9:.3f}"
+            table.add_row("", "", "", "", "worker", "", *numbers, busy, "", end_section=True)
     Console(width=max(WIDTH, Console().width)).print(table)
 
 
@@ -172,13 +174,14 @@ def main() -> int:
         runtime = Path(name)
         with daemon(runtime), ThreadPoolExecutor(len(ZONES)) as pool:
             outcomes = list(pool.map(lambda run: perform(run, runtime), runs))
-            verdicts = [agrees(o, worker_account(runtime, o)) for o in outcomes]
+            rows = [worker_account(runtime, outcome) for outcome in outcomes]
         log = (runtime / "gpu-proxy.log").read_text()
     for outcome in outcomes:
         for line in outcome.output.splitlines():
             print(f"{outcome.run.zone:>6} | {outcome.run.program.name:>12} | {line}")
-    report(outcomes, verdicts)
-    good = all(verdicts) and all(outcome.returncode == 0 for outcome in outcomes)
+    report(outcomes, rows)
+    good = all(agrees(*pair) for pair in zip(outcomes, rows, strict=True))
+    good = good and all(outcome.returncode == 0 for outcome in outcomes)
     print("every number is right, and both accounts agree" if good else f"FAILED\n{log}")
     return 0 if good else 1
 

@@ -212,6 +212,9 @@ static void idle(struct vx *x)
 {
     uint64_t start = now_ns();
     uint32_t nap_us = NAP_MIN_US;
+
+    if (x->busy_since)
+        atomic_fetch_add_explicit(&x->counters->busy_ns, start - x->busy_since, memory_order_relaxed);
     unsigned my_cpu = (unsigned)sched_getcpu() + 1;
     int may_spin = atomic_load_explicit(&x->consumer.front->cpu, memory_order_relaxed) != my_cpu;
 
@@ -220,13 +223,18 @@ static void idle(struct vx *x)
         if (x->pending_count && vx_poll_pending(x) > 0)
             start = now_ns();
         if (may_spin && now_ns() - start < SPIN_NS) {
-            __builtin_ia32_pause();
+            /* What is pending may need this CPU: the software GPU computes on it. */
+            if (x->pending_count)
+                sched_yield();
+            else
+                __builtin_ia32_pause();
             continue;
         }
         sleep_on_doorbell(x, x->pending_count ? nap_us : 0);
         if (nap_us < NAP_MAX_US)
             nap_us += nap_us / 4;
     }
+    x->busy_since = now_ns();
 }
 
 static int malformed(struct vx *x, const char *what, unsigned call)

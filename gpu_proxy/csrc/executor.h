@@ -100,6 +100,7 @@ struct vx {
     int output;                 /* read end of the pipe that kernels print to, or -1 */
     uint64_t launches, launches_seen; /* so that only work since the last look is looked for */
     volatile int stop;
+    uint64_t busy_since;        /* when the ring was last found not empty, CLOCK_MONOTONIC */
 
     vx_function functions[VX_CALLS];
     struct vx_driver driver;

@@ -11,7 +11,7 @@
 #include "fronts.h"
 #include "vgpu.h"
 
-enum { BUILT_FOR_DRIVER = 13000, UUID_TEXT = 40 };
+enum { BUILT_FOR_DRIVER = 13000, UUID_TEXT = 48 };
 
 const struct idm_device *vgpu_device(int ordinal)
 {

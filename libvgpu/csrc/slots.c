@@ -15,7 +15,7 @@
 
 #include "vgpu.h"
 
-enum { SPIN_NS = 30000, NAP_US = 50 };
+enum { SPIN_NS = 30000, PAUSE_NS = 3000, NAP_US = 50 };
 
 static _Atomic uint32_t slot_busy[IDM_SLOTS];
 static uint32_t slot_sequence[IDM_SLOTS]; /* owned by whoever holds the slot */
@@ -111,8 +111,14 @@ CUresult vgpu_wait_slot(unsigned slot, uint32_t sequence)
     unsigned cpu = (unsigned)sched_getcpu() + 1;
     int may_spin = atomic_load_explicit(&vgpu.back->cpu, memory_order_relaxed) != cpu;
 
-    while (may_spin && !is_done(answer, sequence) && now_ns() - start < SPIN_NS)
-        __builtin_ia32_pause();
+    uint64_t waited = 0;
+    while (may_spin && !is_done(answer, sequence) && waited < SPIN_NS) {
+        if (waited < PAUSE_NS)
+            __builtin_ia32_pause();
+        else
+            sched_yield(); /* Whoever computes the answer may need this CPU. */
+        waited = now_ns() - start;
+    }
     while (!is_done(answer, sequence)) {
         int dead = atomic_load(&vgpu.dead);
         if (dead)
