@@ -32,7 +32,7 @@ demo: build ## run CUDA programs in two zones on the software GPU
 	@$(RUN) -m demo
 
 toolkits: build ## CUDA toolkits from PyPI, for the tests that compile CUDA programs
-	@$(RUN) -m demo.toolkit install compiler 13 12 11 nvrtc
+	@$(RUN) -m demo.toolkit install compiler 13 12 11 nvrtc cccl headers
 
 test: build toolkits ## the whole suite
 	$(RUN) -m pytest $(PYTEST_ARGS)

@@ -48,6 +48,8 @@ PARTS = {
     "13": Part(("nvidia-cuda-runtime==13.0.96",), "nvidia/cu13"),
     "12": Part(("nvidia-cuda-runtime-cu12==12.9.79",), "nvidia/cuda_runtime"),
     "11": Part(("nvidia-cuda-runtime-cu11==11.8.89",), "nvidia/cuda_runtime"),
+    "cccl": Part(("nvidia-cuda-cccl==13.0.85",), "nvidia/cu13"),
+    "headers": Part(("nvidia-cuda-runtime==13.5.37",), "nvidia/cu13"),
     "nvrtc": Part(("nvidia-cuda-nvrtc==13.0.88",), "nvidia/cu13"),
 }
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Vendor headers, wherever some are installed.
 
-They are looked for below every site-packages directory (the wheels put them there) and in the
-directories that the environment variable CUDA_HEADERS lists, separated by colons.
+They are looked for below every site-packages directory (the wheels put them there), in the toolkits
+that `make toolkits` installs, and in the directories that the environment variable CUDA_HEADERS lists,
+separated by colons.
 """
 
 from __future__ import annotations
@@ -13,11 +14,14 @@ from pathlib import Path
 
 import pytest
 
+from demo import toolkit
+
 
 def directories() -> list[Path]:
     """Every directory that has a cuda.h."""
     listed = [Path(d) for d in os.environ.get("CUDA_HEADERS", "").split(":") if d]
-    wheels = [h.parent for d in sys.path for h in Path(d).glob("nvidia/**/include/cuda.h")]
+    roots = [*map(Path, sys.path), *toolkit.FOLDER.glob("*")]
+    wheels = [h.parent for d in roots for h in d.glob("nvidia/**/include/cuda.h")]
     return sorted({d for d in listed + wheels if (d / "cuda.h").is_file()})
 
 

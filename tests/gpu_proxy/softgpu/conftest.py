@@ -28,7 +28,7 @@ def gpu(engine: Gpu) -> Iterator[Gpu]:
     engine.reset()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def cuda() -> None:
     """Skips tests that need the CUDA compiler."""
     if nvcc() is None:

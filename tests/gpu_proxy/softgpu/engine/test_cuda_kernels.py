@@ -236,7 +236,7 @@ extern "C" __global__ void lock_add(int *lock, int *value) {
 
 
 @pytest.fixture(scope="module", params=["optimised", "debug"])
-def ptx(request: pytest.FixtureRequest) -> str:
+def ptx(request: pytest.FixtureRequest, cuda: None) -> str:
     """Debug code calls every function, so that barriers and shuffles happen inside of calls."""
     return cuda_to_ptx(SOURCE, *(["-G"] if request.param == "debug" else [])).decode()
 

@@ -12,7 +12,6 @@ import os
 import shutil
 import subprocess
 import sys
-import sysconfig
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from demo import toolkit
 from gpu_proxy.softgpu import compiler
 
 CSRC = Path(compiler.__file__).parent / "csrc"
@@ -354,11 +354,15 @@ def nvcc() -> str | None:
     found = shutil.which("nvcc")
     if found:
         return found
-    for version in ("cu13", "cuda_nvcc"):
-        candidate = Path(sysconfig.get_paths()["purelib"]) / "nvidia" / version / "bin" / "nvcc"
-        if candidate.exists():
-            return str(candidate)
-    return None
+    return str(toolkit.nvcc()) if toolkit.is_installed("compiler", "13", "cccl") else None
+
+
+def _includes() -> list[str]:
+    """Header folders of the toolkit from PyPI, whose parts are installed apart."""
+    if shutil.which("nvcc"):
+        return []
+    folders = [toolkit.path(part) / "include" for part in ("13", "cccl")]
+    return [f"-I{folder}" for folder in (*folders, folders[1] / "cccl")]
 
 
 def cuda_to_ptx(source: str, *options: str, arch: str = "compute_80", kind: str = "-ptx") -> bytes:
@@ -369,7 +373,8 @@ def cuda_to_ptx(source: str, *options: str, arch: str = "compute_80", kind: str 
         path = Path(directory) / "kernel.cu"
         path.write_text(source)
         output = Path(directory) / "kernel.out"
-        command = [compiler_path, f"-arch={arch}", kind, *options, str(path), "-o", str(output)]
+        command = [compiler_path, f"-arch={arch}", kind, *_includes(), *options]
+        command += [str(path), "-o", str(output)]
         subprocess.run(command, check=True, env={**os.environ, "TMPDIR": directory})
         return output.read_bytes()
 
