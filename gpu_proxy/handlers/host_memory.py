@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 INVALID_VALUE = 1
 OUT_OF_MEMORY = 2
 ALREADY_REGISTERED = 712
+NOT_SUPPORTED = 801
 PAGE = 4096
 PORTABLE_MAPPED = 3
 
@@ -42,13 +44,25 @@ def host_alloc(worker: Worker, request: Request) -> None:
         os.close(fd)
     allocation = Allocation(amount, request.context, "host", token=token, in_window=in_window)
     try:
-        worker.driver.call_named("cuMemHostRegister_v2", address, amount, PORTABLE_MAPPED)
+        _register(worker, address, amount)
     except CallError:
         _unmap(worker, address, allocation)
         raise
     lib.vx_range_add(worker.vx, address, amount, 1)
     worker.resources.allocations[address] = allocation
     lib.vx_count_memory(worker.vx, 0, amount)
+
+
+def _register(worker: Worker, address: int, amount: int) -> None:
+    """Let the driver use the pages, under the address that the application has for them."""
+    device = ctypes.c_uint64()
+    where = ctypes.addressof(device)
+    worker.driver.call_named("cuMemHostRegister_v2", address, amount, PORTABLE_MAPPED)
+    worker.driver.call_named("cuMemHostGetDevicePointer_v2", where, address, 0)
+    if device.value != address:
+        worker.driver.call_named("cuMemHostUnregister", address)
+        worker.channel.log("host-memory-unsupported", reason="another address on the device")
+        raise CallError(NOT_SUPPORTED)
 
 
 def _in_window(worker: Worker, address: int, amount: int) -> bool:
