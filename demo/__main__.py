@@ -28,6 +28,7 @@ from gpu_proxy.counters import CountersReader, SessionRow, segment_name
 from libvgpu.interface import library_path
 
 HERE = Path(__file__).resolve().parent
+COMMANDS = Path(sys.executable).parent  # of the environment that make made
 BUILD = HERE.parent / "build" / "demo"
 ZONES = ("alpha", "beta")
 START_SECONDS = 60
@@ -72,7 +73,7 @@ def build_programs() -> dict[str, Path]:
 @contextmanager
 def daemon(runtime: Path) -> Iterator[subprocess.Popen[bytes]]:
     """`gpu-proxy --stub` with both zones, until the block ends."""
-    command = [sys.executable, "-m", "gpu_proxy.cli.gpu_proxy", "--stub"]
+    command = [str(COMMANDS / "gpu-proxy"), "--stub"]
     command += ["--runtime-dir", str(runtime / "run"), "--state-dir", str(runtime / "state")]
     for zone in ZONES:
         command += ["--zone", zone]
@@ -106,7 +107,7 @@ def environment(run: Run, runtime: Path, stats: Path) -> tuple[dict[str, str], l
         settings["LD_LIBRARY_PATH"] = f"{library.parent}:{settings['LD_LIBRARY_PATH']}"
     else:
         del settings["VGPU_SOCKET"]
-        vgpu = [sys.executable, "-m", "gpu_proxy.cli.vgpu", "run", "--zone", run.zone]
+        vgpu = [str(COMMANDS / "vgpu"), "run", "--zone", run.zone]
         command = [*vgpu, "--runtime-dir", str(runtime / "run"), "--", *command]
     return settings, command
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import glob
+import importlib
 import os
 import sys
 from dataclasses import dataclass
@@ -34,12 +35,14 @@ WORKER_LIMITS = Limits(open_files=4096, processes=4096)
 COMPILER_LIMITS = Limits(
     open_files=256, file_bytes=256 << 20, cpu_seconds=3600, address_bytes=16 << 30, processes=4096
 )
+PACKAGES = ("idm", "gpu_proxy")
 PASSED_ON = ("CUDA_", "VGPU_SOFTGPU_")  # variables of the daemon that its workers see
 
 
 def module_paths() -> list[str]:
-    """Return the directories from which Python imports."""
-    own = [str(Path(path).resolve()) for path in (*sys.path, sys.prefix) if path]
+    """Return the directories from which Python imports; an editable install is not on sys.path."""
+    packages = [place for name in PACKAGES for place in importlib.import_module(name).__path__]
+    own = [str(Path(path).resolve()) for path in (*sys.path, sys.prefix, *packages) if path]
     base = str(Path(sys.base_prefix).resolve())
     return sorted({*own, *([] if base == "/usr" else [base])})
 

@@ -28,6 +28,8 @@ INVALID_CONTEXT = 201
 NOT_INITIALIZED = 3
 COUNTERS_BYTES = 4096
 LANES = 64
+TABLE: Table = load()  # here and below: once in the zygote, for all workers
+handlers.load_all()
 HANDLE_LEASE = 1024  # objects asked for at a time
 
 
@@ -37,7 +39,7 @@ class Worker:
     def __init__(self, setup: WorkerSetup, channel: WorkerChannel) -> None:
         self.setup = setup
         self.channel = channel
-        self.table: Table = load()
+        self.table = TABLE
         self.resources = Resources()
         self.lanes: dict[int, ThreadPoolExecutor] = {}
         self._driver: Driver | None = None

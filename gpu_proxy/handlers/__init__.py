@@ -67,7 +67,7 @@ def handles(*names: str) -> Callable[[Handler], Handler]:
 def find(row: Call) -> Handler:
     """The handler of a row."""
     if row.number not in _found:
-        _load()
+        load_all()
         _found[row.number] = _choose(row)
     return _found[row.number]
 
@@ -80,6 +80,7 @@ def _choose(row: Call) -> Handler:
     return _handlers.get(row.symbol, _handlers["generic"])
 
 
-def _load() -> None:
+def load_all() -> None:
+    """Import every handler; the zygote does it once for all workers."""
     for name in MODULES:
         import_module(f"gpu_proxy.handlers.{name}")
