@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Compiles the C parts when the package is built: `pip install .` needs gcc and python3-dev."""
 
+import glob
 import os
+import shutil
+import sys
 
 from setuptools import setup
 from setuptools.command.build_py import build_py
@@ -13,6 +16,7 @@ class BuildWithLibraries(build_py):
     def run(self) -> None:
         """Compile, then collect."""
         if not os.environ.get("VGPU_SKIP_BUILD"):
+            sys.path.insert(0, os.getcwd())  # a build back end does not look in the checkout
             import gpu_proxy.executor_build
             import gpu_proxy.softgpu.build
             import libvgpu.build
@@ -21,6 +25,17 @@ class BuildWithLibraries(build_py):
             gpu_proxy.executor_build.build()
             gpu_proxy.softgpu.build.build()
         super().run()
+        self._copy_libraries()
+
+    def _copy_libraries(self) -> None:
+        """What was compiled after setuptools listed the packages' files."""
+        patterns = ("libvgpu/_lib/*.so*", "gpu_proxy/softgpu/_lib/*.so*", "*/_*.so")
+        for pattern in patterns:
+            for path in glob.glob(pattern):
+                if not path.endswith(".stamp"):
+                    target = os.path.join(self.build_lib, path)
+                    self.mkpath(os.path.dirname(target))
+                    shutil.copy(path, target)
 
 
 setup(cmdclass={"build_py": BuildWithLibraries})
