@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := $(BIN)/python
 
-.PHONY: help build demo test lint gpu toolkits coverage-page wheel clean
+.PHONY: help build demo test lint gpu toolkits coverage-page wheel package clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1: /p' $(MAKEFILE_LIST)
@@ -50,7 +50,13 @@ coverage-page: build ## write docs/coverage.md from the call table
 
 wheel: build ## a wheel whose libvgpu needs nothing newer than glibc 2.17
 	$(RUN) -m libvgpu.build --cc zig
+	rm -rf dist
 	VGPU_SKIP_BUILD=1 $(BIN)/pip wheel --quiet --no-deps --no-build-isolation -w dist .
+
+package: wheel ## install the wheel into an environment of its own and use its commands
+	rm -rf build/installed && $(PYTHON) -m venv build/installed
+	build/installed/bin/pip install --quiet --disable-pip-version-check dist/*.whl pytest pytest-timeout
+	build/installed/bin/python -m pytest tests/end_to_end/test_installed.py
 
 clean: ## remove what was built
 	rm -rf build dist libvgpu/_lib gpu_proxy/softgpu/_lib gpu_proxy/_executor*.so idm/_ring*.so

@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 
-from setuptools import setup
+from setuptools import Distribution, setup
 from setuptools.command.build_py import build_py
 
 
@@ -38,4 +38,12 @@ class BuildWithLibraries(build_py):
                     shutil.copy(path, target)
 
 
-setup(cmdclass={"build_py": BuildWithLibraries})
+class WithExtensions(Distribution):
+    """The wheel belongs to one Python and one platform, though setuptools compiles nothing itself."""
+
+    def has_ext_modules(self) -> bool:
+        """Yes."""
+        return True
+
+
+setup(cmdclass={"build_py": BuildWithLibraries}, distclass=WithExtensions)
