@@ -39,7 +39,7 @@ class BuildWithLibraries(build_py):
 
 
 class WithExtensions(Distribution):
-    """The wheel belongs to one Python and one platform, though setuptools compiles nothing itself."""
+    """The wheel belongs to one Python and one platform: its parts are compiled."""
 
     def has_ext_modules(self) -> bool:
         """Yes."""
