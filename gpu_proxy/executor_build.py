@@ -43,6 +43,9 @@ void vx_count_memory(struct vx *x, int64_t device_bytes, int64_t host_bytes);
 int vx_install(struct vx *x, uint64_t handle, unsigned kind, uint64_t object, uint64_t context,
                uint64_t parent);
 void vx_set_object_limit(struct vx *x, uint32_t limit);
+int vx_is_full(struct vx *x);
+int vx_keep_event(struct vx *x, uint64_t event);
+void vx_context_ended(struct vx *x);
 int vx_lookup(struct vx *x, uint64_t handle, unsigned kind, uint64_t *object);
 uint64_t vx_handle_of(struct vx *x, unsigned kind, uint64_t object, uint64_t context,
                       uint64_t parent);
@@ -73,7 +76,8 @@ int vx_window_unmap(uint64_t address, uint64_t bytes);
 int vx_map_new(uint64_t address, uint64_t bytes, int fd);
 int vx_unmap(uint64_t address, uint64_t bytes);
 enum { IDM_REGION_BYTES, IDM_SLOTS_AT, IDM_STAGING_AT, IDM_CHUNK_BYTES, IDM_CHUNKS, IDM_SLOT_BYTES,
-       IDM_SLOT_DATA, IDM_NO_SLOT, VX_PYTHON, VX_STOPPED, VX_MALFORMED, VX_CALLBACKS, ... };
+       IDM_SLOT_DATA, IDM_NO_SLOT, VX_PYTHON, VX_STOPPED, VX_MALFORMED, VX_CALLBACKS,
+       VX_CONTEXTS, ... };
 """
 
 

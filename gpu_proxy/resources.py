@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,6 +38,24 @@ class Context:
 
 
 @dataclass
+class Physical:
+    """Physical memory: how often it is named and mapped."""
+
+    bytes: int
+    references: int = 1
+    mapped: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+@dataclass
+class Mapping:
+    """Physical memory at some address."""
+
+    bytes: int
+    physical: Physical
+
+
+@dataclass
 class Resources:
     """Everything by its key."""
 
@@ -45,7 +64,11 @@ class Resources:
     contexts: dict[int, Context] = field(default_factory=dict)  # by handle
     charges: dict[int, int] = field(default_factory=dict)  # device bytes of objects, by handle
     globals: dict[int, list[int]] = field(default_factory=dict)  # addresses, by module's handle
-    textures: set[int] = field(default_factory=set)  # CUtexObject
-    surfaces: set[int] = field(default_factory=set)  # CUsurfObject
+    physical: dict[int, Physical] = field(default_factory=dict)  # by the driver's handle
+    mappings: dict[int, Mapping] = field(default_factory=dict)  # by address
+    # by context and limit: what it was at first, and the bytes charged for more
+    limits: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
+    textures: dict[int, int] = field(default_factory=dict)  # CUtexObject: context's handle
+    surfaces: dict[int, int] = field(default_factory=dict)  # CUsurfObject: context's handle
     links: dict[int, Any] = field(default_factory=dict)  # links.Link, by handle
-    prepared: bool = False  # shared memory is registered, callbacks can be used
+    prepared: int = 0  # handle of the context that has the flags of callbacks, or 0

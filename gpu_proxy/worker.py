@@ -22,8 +22,10 @@ from gpu_proxy.resources import Resources
 from gpu_proxy.worker_channel import WorkerChannel
 from gpu_proxy.worker_setup import WorkerSetup
 from idm.api.table import Table, load
+from idm.api.types import Wire
 
 UNKNOWN = 999
+OUT_OF_MEMORY = 2
 INVALID_CONTEXT = 201
 NOT_INITIALIZED = 3
 COUNTERS_BYTES = 4096
@@ -125,6 +127,8 @@ class Worker:
         if request.row.handler == "environment":
             return
         _ = self.driver
+        if _creates(request) and lib.vx_is_full(self.vx) and not self.more_handles():
+            raise CallError(OUT_OF_MEMORY)  # The driver must not make what nobody could name.
         if request.row.no_context:
             return
         if not request.context:
@@ -184,6 +188,10 @@ class Worker:
         lib.vx_answer(
             self.vx, request.slot, request.sequence, request.reply, status, data, len(data)
         )
+
+
+def _creates(request: Request) -> bool:
+    return any(param.wire is Wire.CREATES for param in request.row.params)
 
 
 def _capture_standard_output() -> int:

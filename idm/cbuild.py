@@ -55,6 +55,7 @@ class Library:
     flags: Sequence[str] = ()
     link: Sequence[str] = ()
     objects: Path = Path("build/objects")
+    made: Sequence[Path] = ()  # objects that were compiled elsewhere
 
     def build(self) -> Path:
         """Compile what changed and link when anything did."""
@@ -65,6 +66,7 @@ class Library:
             objects = list(
                 pool.map(lambda source: self._object(source, compile_flags, headers), self.sources)
             )
+        objects += self.made
         command = [*self.cc, "-shared", "-o", str(self.output), *map(str, objects), *self.link]
         stamp = self.output.with_name(self.output.name + ".stamp")
         identity = _digest(command)
@@ -146,5 +148,6 @@ def extension(
         sources=sources,
         includes=includes,
         flags=instrument,
-        link=[str(glue), *instrument, "-lpthread"],
+        made=[glue],
+        link=[*instrument, "-lpthread"],
     ).build()

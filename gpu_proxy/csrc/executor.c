@@ -125,6 +125,7 @@ void vx_answer(struct vx *x, uint32_t slot, uint32_t sequence, uint32_t reply, i
 {
     if (slot >= IDM_SLOTS)
         return;
+    atomic_store_explicit(&x->slot_busy[slot], 0, memory_order_release);
     uint8_t *to = reply ? idm_chunk_at(x->region, reply - 1) : idm_slot_at(x->region, slot)->data;
     if (data && bytes)
         memcpy(to, data, bytes);
@@ -243,6 +244,14 @@ static int malformed(struct vx *x, const char *what, unsigned call)
     return VX_MALFORMED;
 }
 
+/* A slot waits for one answer at a time, which also bounds what lanes and polling have to do. */
+static int claim_slot(struct vx *x)
+{
+    uint16_t slot = x->request.record.slot;
+
+    return slot == IDM_NO_SLOT || !atomic_exchange_explicit(&x->slot_busy[slot], 1, memory_order_acquire);
+}
+
 static void count_record(struct vx *x)
 {
     struct idm_counters *counters = x->counters;
@@ -270,6 +279,8 @@ int vx_run(struct vx *x)
             return malformed(x, "unknown call number", x->request.record.call);
         if (idm_check_request(x->call, &x->request.record))
             return malformed(x, "a record contradicts its row", x->request.record.call);
+        if (!claim_slot(x))
+            return malformed(x, "a slot has a call already", x->request.record.call);
         count_record(x);
         if (!vx_can_execute(x, x->call))
             return VX_PYTHON;

@@ -37,7 +37,8 @@ enum vx_outcome { VX_PYTHON = 1, VX_STOPPED = 2, VX_MALFORMED = 3 };
 /* CUresult values that this file decides about itself. */
 enum vx_status {
     VX_SUCCESS = 0, VX_INVALID_VALUE = 1, VX_OUT_OF_MEMORY = 2, VX_INVALID_CONTEXT = 201,
-    VX_INVALID_HANDLE = 400, VX_NOT_READY = 600, VX_CAPTURE_UNSUPPORTED = 900, VX_NOT_SUPPORTED = 801,
+    VX_INVALID_HANDLE = 400, VX_NOT_READY = 600, VX_CONTEXT_GONE = 709, VX_CAPTURE_UNSUPPORTED = 900,
+    VX_NOT_SUPPORTED = 801,
 };
 
 typedef int (*vx_function)();
@@ -58,6 +59,8 @@ struct vx_range {
 
 struct vx_pending {
     uint8_t kind;               /* enum vx_pending_kind */
+    uint8_t orphan;             /* its context ends: the driver is not asked about it any more */
+    uint8_t owned;              /* the application has destroyed the event that is waited for */
     uint16_t slot;
     uint32_t sequence, bytes, chunk, event_count;
     uint64_t context;           /* driver object */
@@ -120,6 +123,9 @@ struct vx {
     struct vx_event_pool pools[VX_CONTEXTS];
     struct vx_thread_stream thread_streams[VX_THREAD_STREAMS];
     uint32_t thread_stream_count;
+    _Atomic uint8_t slot_busy[IDM_SLOTS]; /* 1: a call is not answered yet */
+    uint32_t contexts_ending;   /* ends of contexts that began */
+    _Atomic uint32_t contexts_ended; /* and that the driver has finished, on a lane */
 
     uint64_t due[VX_DUE];       /* this and the next lines: under the lock of callbacks.c */
     int32_t due_status[VX_DUE];
@@ -177,6 +183,7 @@ int vx_install(struct vx *x, uint64_t handle, unsigned kind, uint64_t object, ui
                uint64_t parent);
 /* How many objects may be alive: the worker raises it with what the zone's ledger grants. */
 void vx_set_object_limit(struct vx *x, uint32_t limit);
+int vx_is_full(struct vx *x);
 int vx_lookup(struct vx *x, uint64_t handle, unsigned kind, uint64_t *object);
 /* The handle of an object that the driver named: a known one, or a new one. 0 when the table is full. */
 uint64_t vx_handle_of(struct vx *x, unsigned kind, uint64_t object, uint64_t context, uint64_t parent);
@@ -189,7 +196,10 @@ uint32_t vx_drop_dependents(struct vx *x, uint64_t handle);
 int vx_set_capturing(struct vx *x, uint64_t handle, uint32_t capturing);
 /* The stream that a parameter word means for this thread. A CUresult. */
 int vx_stream(struct vx *x, uint64_t word, uint32_t thread, uint32_t flags, uint64_t *stream);
+/* A context begins to end: what waits in it is finished when vx_context_ended says that the driver is
+ * through, so that no chunk or slot is used again while a copy may still reach it. */
 void vx_forget_pools(struct vx *x, uint64_t context_object);
+void vx_context_ended(struct vx *x);
 
 /* Allocations of the session. */
 int vx_range_add(struct vx *x, uint64_t base, uint64_t bytes, uint32_t is_host);
@@ -203,6 +213,8 @@ uint64_t vx_range_find(struct vx *x, uint64_t address, uint64_t *bytes, uint32_t
 int vx_wait_stream(struct vx *x, uint64_t stream, uint32_t slot, uint32_t sequence, uint32_t bytes);
 int vx_wait_context(struct vx *x, uint64_t context_handle, uint32_t slot, uint32_t sequence);
 int vx_wait_event(struct vx *x, uint64_t event, uint32_t slot, uint32_t sequence);
+/* 1: a call waits for this event, which is destroyed after it instead of now. */
+int vx_keep_event(struct vx *x, uint64_t event);
 int vx_release_chunk_after(struct vx *x, uint64_t stream, uint32_t chunk);
 int vx_callback(struct vx *x, uint64_t stream, uint64_t callback);
 void vx_callback_wait(struct vx *x, uint32_t slot, uint32_t sequence);
@@ -220,6 +232,11 @@ int vx_add_pending(struct vx *x, struct vx_pending *pending);
 void vx_release_chunk(struct vx *x, uint32_t chunk);
 void vx_release_events(struct vx *x, struct vx_pending *pending);
 int vx_take_event(struct vx *x, void **event);
+
+/* Runs the record in x->request: a CUresult, or VX_IN_SLOT when the answer is given or pending. */
+typedef int vx_runner(struct vx *x);
+enum { VX_IN_SLOT = -1 };
+vx_runner *vx_runner_by_hand(const char *symbol); /* NULL: the row has none */
 
 /* One record that the C executor runs; the answer or late error included. */
 void vx_execute(struct vx *x);

@@ -2,7 +2,7 @@
  *
  * Rows that C runs. Most need nothing but their descriptor: handles become objects, pointers are checked,
  * results go to private memory, and the driver's function is called with integer arguments. The internal
- * rows, and those that would block, have a function of their own below.
+ * rows, and those that would block, have functions of their own in rows.c.
  */
 #include <stddef.h>
 #include <stdio.h>
@@ -10,7 +10,7 @@
 
 #include "executor.h"
 
-enum { KIND_CONTEXT = 1, KIND_STREAM = 2, KIND_EVENT = 3, STREAM_PER_THREAD = 2, IN_SLOT = -1 };
+enum { KIND_CONTEXT = 1, KIND_STREAM = 2, KIND_EVENT = 3, STREAM_PER_THREAD = 2, STREAMS_OF_CUDA = 3 };
 
 /* The application numbers its threads; each has one real stream a context behind CU_STREAM_PER_THREAD. */
 static int thread_stream(struct vx *x, uint32_t thread, uint64_t *stream)
@@ -47,6 +47,8 @@ static int resolve_handle(struct vx *x, const struct idm_param *param, uint64_t 
 {
     const struct idm_record *record = &x->request.record;
 
+    if (param->flags & IDM_DROPS && word < STREAMS_OF_CUDA)
+        return VX_INVALID_HANDLE; /* CUDA's own streams do not end. */
     if (param->kind == KIND_STREAM)
         return vx_stream(x, word, record->thread, record->flags, value);
     *value = 0;
@@ -163,13 +165,23 @@ static int keep_objects(struct vx *x, const struct arguments *arguments, int sta
     return result;
 }
 
+/* Whether the call destroys an event that another call still waits for. */
+static int keeps_event(struct vx *x, const struct arguments *arguments)
+{
+    const struct idm_param *param = x->call->params;
+
+    return x->call->param_count == 1 && param->kind == KIND_EVENT && param->flags & IDM_DROPS &&
+           vx_keep_event(x, arguments->value[0]);
+}
+
 static int call_driver(struct vx *x, struct arguments *arguments)
 {
     const uint64_t *v = arguments->value;
     vx_function function = x->functions[x->call->number];
 
     /* Every argument of these rows is an integer or a pointer, so extra ones do no harm on x86-64. */
-    int status = function(v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8], v[9], v[10], v[11]);
+    int status = keeps_event(x, arguments) ? VX_SUCCESS
+               : function(v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8], v[9], v[10], v[11]);
     int kept = keep_objects(x, arguments, status);
     if (kept == -EPROTO) {
         snprintf(x->reason, sizeof x->reason, "a handle that the front end may not choose");
@@ -191,256 +203,11 @@ static int run_generic(struct vx *x)
     vx_note_status(x, status);
     vx_answer(x, record->slot, record->sequence, record->reply, status, x->results,
               arguments.result_bytes);
-    return IN_SLOT;
+    return VX_IN_SLOT;
 }
-
-static const struct idm_record *request(struct vx *x)
-{
-    return &x->request.record;
-}
-
-static uint64_t word(struct vx *x, unsigned index)
-{
-    return idm_words(&x->request.record)[index];
-}
-
-static int stream_at(struct vx *x, unsigned index, uint64_t *stream)
-{
-    return vx_stream(x, word(x, index), request(x)->thread, request(x)->flags, stream);
-}
-
-static void count_in(struct vx *x, uint64_t bytes)
-{
-    atomic_fetch_add_explicit(&x->counters->bytes_in, bytes, memory_order_relaxed);
-}
-
-static int run_flush(struct vx *x)
-{
-    vx_note_output(x);
-    return VX_SUCCESS;
-}
-
-static int run_late_error(struct vx *x)
-{
-    uint64_t status = (uint64_t)(int64_t)vx_take_late(x, request(x)->thread);
-
-    vx_answer(x, request(x)->slot, request(x)->sequence, request(x)->reply, VX_SUCCESS, &status,
-              sizeof status);
-    return IN_SLOT;
-}
-
-static int run_copy_in(struct vx *x)
-{
-    uint64_t stream, count = word(x, 2);
-    int status = stream_at(x, 3, &stream);
-
-    if (status != VX_SUCCESS || count == 0)
-        return status;
-    if (!vx_range_covers(x, word(x, 0), count) || idm_data_bytes(request(x), 1) != count)
-        return VX_INVALID_VALUE;
-    count_in(x, count);
-    /* The source is pageable and private: the driver has consumed it when the call returns. */
-    return x->driver.memcpy_htod_async(word(x, 0), idm_data(request(x), 1), count, stream);
-}
-
-static int run_copy_in_chunk(struct vx *x)
-{
-    uint64_t stream, count = word(x, 2);
-    uint32_t chunk = (uint32_t)word(x, 1);
-    int status = stream_at(x, 3, &stream);
-
-    if (chunk >= IDM_CHUNKS)
-        return VX_INVALID_VALUE;
-    if (status == VX_SUCCESS && (count > IDM_CHUNK_BYTES || !vx_range_covers(x, word(x, 0), count)))
-        status = VX_INVALID_VALUE;
-    if (status == VX_SUCCESS)
-        status = x->driver.memcpy_htod_async(word(x, 0), idm_chunk_at(x->region, chunk), count, stream);
-    if (status == VX_SUCCESS) {
-        count_in(x, count);
-        status = vx_release_chunk_after(x, stream, chunk);
-    }
-    if (status != VX_SUCCESS)
-        vx_release_chunk(x, chunk);
-    return status;
-}
-
-static int run_copy_out(struct vx *x)
-{
-    uint64_t stream, count = word(x, 1);
-    const struct idm_record *record = request(x);
-    int status = stream_at(x, 2, &stream);
-
-    if (status == VX_SUCCESS &&
-        (word(x, 3) != count || !vx_range_covers(x, word(x, 0), count)))
-        status = VX_INVALID_VALUE;
-    if (status != VX_SUCCESS)
-        return status;
-    uint8_t *to = record->reply ? idm_chunk_at(x->region, record->reply - 1)
-                                : idm_slot_at(x->region, record->slot)->data;
-    status = x->driver.memcpy_dtoh_async(to, word(x, 0), count, stream);
-    if (status == VX_SUCCESS)
-        status = vx_wait_stream(x, stream, record->slot, record->sequence,
-                                (uint32_t)idm_round8(count));
-    if (status != VX_SUCCESS)
-        return status;
-    atomic_fetch_add_explicit(&x->counters->bytes_out, count, memory_order_relaxed);
-    return IN_SLOT;
-}
-
-static int run_copy(struct vx *x)
-{
-    uint64_t stream, bytes, count = word(x, 2);
-    uint32_t from_host = 0, to_host = 0;
-    int status = stream_at(x, 3, &stream);
-
-    if (status != VX_SUCCESS || count == 0)
-        return status;
-    if (!vx_range_covers(x, word(x, 0), count) || !vx_range_covers(x, word(x, 1), count))
-        return VX_INVALID_VALUE;
-    vx_range_find(x, word(x, 0), &bytes, &to_host);
-    vx_range_find(x, word(x, 1), &bytes, &from_host);
-    if (from_host && !to_host)
-        count_in(x, count);
-    if (to_host && !from_host)
-        atomic_fetch_add_explicit(&x->counters->bytes_out, count, memory_order_relaxed);
-    return x->driver.memcpy_async(word(x, 0), word(x, 1), count, stream);
-}
-
-/* The launch configuration as cuLaunchKernelEx takes it. */
-struct launch_config {
-    uint32_t grid[3], block[3], shared, padding;
-    uint64_t stream, attributes;
-    uint32_t attribute_count, padding_end;
-};
-
-enum { ATTRIBUTE_BYTES = 72, ATTRIBUTES_MAX = 32, ATTRIBUTE_COOPERATIVE = 2 };
-
-static int launch_attributes(struct vx *x, uint8_t *attributes, struct launch_config *config)
-{
-    uint32_t bytes = idm_data_bytes(request(x), 12);
-
-    if (bytes > ATTRIBUTES_MAX * ATTRIBUTE_BYTES)
-        return VX_INVALID_VALUE;
-    if (bytes)
-        memcpy(attributes, idm_data(request(x), 12), bytes);
-    config->attribute_count = bytes / ATTRIBUTE_BYTES;
-    if (word(x, 13)) {
-        uint32_t *cooperative = (uint32_t *)(void *)(attributes + bytes);
-        memset(cooperative, 0, ATTRIBUTE_BYTES);
-        cooperative[0] = ATTRIBUTE_COOPERATIVE;
-        cooperative[2] = 1;
-        config->attribute_count++;
-    }
-    config->attributes = (uint64_t)(uintptr_t)attributes;
-    return VX_SUCCESS;
-}
-
-static int run_launch(struct vx *x)
-{
-    _Alignas(8) uint8_t attributes[(ATTRIBUTES_MAX + 1) * ATTRIBUTE_BYTES];
-    struct launch_config config = {.shared = (uint32_t)word(x, 7)};
-    uint64_t function;
-    size_t param_bytes = idm_data_bytes(request(x), 10);
-    const uint8_t *params = idm_data(request(x), 10);
-    /* CU_LAUNCH_PARAM_BUFFER_POINTER, _SIZE, _END */
-    void *extra[] = {(void *)1, (void *)(uintptr_t)params, (void *)2, &param_bytes, NULL};
-    int status = stream_at(x, 8, &config.stream);
-
-    if (status == VX_SUCCESS && vx_lookup(x, word(x, 0), 5, &function))
-        status = VX_INVALID_HANDLE;
-    for (unsigned i = 0; i < 3; i++) {
-        config.grid[i] = (uint32_t)word(x, 1 + i);
-        config.block[i] = (uint32_t)word(x, 4 + i);
-    }
-    if (status == VX_SUCCESS)
-        status = launch_attributes(x, attributes, &config);
-    if (status != VX_SUCCESS)
-        return status;
-    atomic_fetch_add_explicit(&x->counters->launches, 1, memory_order_relaxed);
-    x->launches++;
-    return x->driver.launch_kernel_ex(&config, function, NULL, param_bytes ? extra : NULL);
-}
-
-static int run_stream_synchronize(struct vx *x)
-{
-    uint64_t stream;
-    int status = stream_at(x, 0, &stream);
-
-    if (status == VX_SUCCESS)
-        status = vx_wait_stream(x, stream, request(x)->slot, request(x)->sequence, 0);
-    return status == VX_SUCCESS ? IN_SLOT : status;
-}
-
-static int run_event_synchronize(struct vx *x)
-{
-    uint64_t event;
-
-    if (vx_lookup(x, word(x, 0), KIND_EVENT, &event))
-        return VX_INVALID_HANDLE;
-    int status = vx_wait_event(x, event, request(x)->slot, request(x)->sequence);
-    return status == VX_SUCCESS ? IN_SLOT : status;
-}
-
-static int run_ctx_synchronize(struct vx *x)
-{
-    int status = vx_wait_context(x, request(x)->context, request(x)->slot, request(x)->sequence);
-    return status == VX_SUCCESS ? IN_SLOT : status;
-}
-
-static int run_ctx_synchronize_v2(struct vx *x)
-{
-    int status = vx_set_context(x, word(x, 0));
-
-    if (status == VX_SUCCESS)
-        status = vx_wait_context(x, word(x, 0), request(x)->slot, request(x)->sequence);
-    return status == VX_SUCCESS ? IN_SLOT : status;
-}
-
-static int run_callback(struct vx *x)
-{
-    uint64_t stream;
-    int status = stream_at(x, 0, &stream);
-
-    return status == VX_SUCCESS ? vx_callback(x, stream, word(x, 1)) : status;
-}
-
-static int run_callback_wait(struct vx *x)
-{
-    vx_callback_wait(x, request(x)->slot, request(x)->sequence);
-    return IN_SLOT;
-}
-
-static int run_callback_done(struct vx *x)
-{
-    vx_callback_done(x, word(x, 0));
-    return VX_SUCCESS;
-}
-
-/* Rows that C runs by hand; the descriptors' names say which. */
-static const struct {
-    const char *symbol;
-    int (*run)(struct vx *x); /* a CUresult, or IN_SLOT when the answer is given or pending */
-} by_hand[] = {
-    {"vgpuFlush", run_flush},
-    {"vgpuLateError", run_late_error},
-    {"vgpuCopyIn", run_copy_in},
-    {"vgpuCopyInChunk", run_copy_in_chunk},
-    {"vgpuCopyOut", run_copy_out},
-    {"vgpuCopy", run_copy},
-    {"vgpuLaunch", run_launch},
-    {"vgpuCallback", run_callback},
-    {"vgpuCallbackWait", run_callback_wait},
-    {"vgpuCallbackDone", run_callback_done},
-    {"cuStreamSynchronize", run_stream_synchronize},
-    {"cuEventSynchronize", run_event_synchronize},
-    {"cuCtxSynchronize", run_ctx_synchronize},
-    {"cuCtxSynchronize_v2", run_ctx_synchronize_v2},
-};
-
-typedef int (*runner)(struct vx *x);
 
 /* Filled on first use: the runner of each number, so that the hot path is one load. */
-static runner runners[VX_CALLS];
+static vx_runner *runners[VX_CALLS];
 
 static void fill_runners(void)
 {
@@ -451,9 +218,9 @@ static void fill_runners(void)
             if (call->params[p].wire == IDM_OUT_HANDLE || call->params[p].wire == IDM_STRUCT_BY_VALUE)
                 generic = 0;
         runners[call->number] = generic ? run_generic : NULL;
-        for (size_t j = 0; j < sizeof by_hand / sizeof *by_hand; j++)
-            if (strcmp(by_hand[j].symbol, call->symbol) == 0)
-                runners[call->number] = by_hand[j].run;
+        vx_runner *hand = vx_runner_by_hand(call->symbol);
+        if (hand)
+            runners[call->number] = hand;
     }
 }
 
@@ -463,7 +230,7 @@ int vx_can_execute(const struct vx *x, const struct idm_call *call)
         return 0;
     if (!runners[0x0F00])
         fill_runners();
-    runner run = runners[call->number];
+    vx_runner *run = runners[call->number];
     /* At the limit Python asks the ledger for more objects first. */
     if (run == run_generic && x->object_count >= x->object_limit)
         return 0;
@@ -472,14 +239,14 @@ int vx_can_execute(const struct vx *x, const struct idm_call *call)
 
 void vx_execute(struct vx *x)
 {
-    const struct idm_record *record = request(x);
+    const struct idm_record *record = &x->request.record;
     int status = VX_SUCCESS;
 
     if (!(x->call->flags & IDM_NO_CONTEXT))
         status = vx_set_context(x, record->context);
     if (status == VX_SUCCESS)
         status = runners[x->call->number](x);
-    if (status == IN_SLOT)
+    if (status == VX_IN_SLOT)
         return;
     if (record->slot == IDM_NO_SLOT) {
         vx_late(x, record->thread, status);

@@ -33,13 +33,21 @@ static int is_full(const struct vx *x)
     return x->object_count >= x->object_limit;
 }
 
-int vx_install(struct vx *x, uint64_t handle, unsigned kind, uint64_t object, uint64_t context,
-               uint64_t parent)
+int vx_is_full(struct vx *x)
+{
+    pthread_mutex_lock(&x->lock);
+    int full = is_full(x);
+    pthread_mutex_unlock(&x->lock);
+    return full;
+}
+
+/* The caller holds the lock. */
+static int install(struct vx *x, uint64_t handle, unsigned kind, uint64_t object, uint64_t context,
+                   uint64_t parent)
 {
     struct vx_object *entry = slot_of(x, handle);
     int result = 0;
 
-    pthread_mutex_lock(&x->lock);
     if (!entry || IDM_HANDLE_KIND(handle) != kind || kind == 0)
         result = -EPROTO;
     else if (entry->handle || IDM_HANDLE_GENERATION(handle) <= entry->generation)
@@ -53,6 +61,14 @@ int vx_install(struct vx *x, uint64_t handle, unsigned kind, uint64_t object, ui
         x->object_count++;
         atomic_store_explicit(&x->counters->handles, x->object_count, memory_order_relaxed);
     }
+    return result;
+}
+
+int vx_install(struct vx *x, uint64_t handle, unsigned kind, uint64_t object, uint64_t context,
+               uint64_t parent)
+{
+    pthread_mutex_lock(&x->lock);
+    int result = install(x, handle, kind, object, context, parent);
     pthread_mutex_unlock(&x->lock);
     return result;
 }
@@ -109,33 +125,61 @@ int vx_drop(struct vx *x, uint64_t handle)
 
 static const uint32_t first_index[2] = {0, VX_OWN_INDEX};
 
-int vx_each_object(struct vx *x, vx_visitor *visitor, void *data)
+/* The caller holds the lock. */
+static int each_object(struct vx *x, vx_visitor *visitor, void *data)
 {
     int result = 0;
 
-    pthread_mutex_lock(&x->lock);
     for (int half = 0; half < 2; half++)
         for (uint32_t i = first_index[half]; i < x->object_top[half] && result == 0; i++)
             if (x->objects[i].handle)
                 result = visitor(&x->objects[i], data);
+    return result;
+}
+
+int vx_each_object(struct vx *x, vx_visitor *visitor, void *data)
+{
+    pthread_mutex_lock(&x->lock);
+    int result = each_object(x, visitor, data);
     pthread_mutex_unlock(&x->lock);
     return result;
 }
 
-uint32_t vx_drop_dependents(struct vx *x, uint64_t handle)
+static int depends_on(const struct vx *x, const struct vx_object *entry, uint64_t handle)
+{
+    uint64_t parent = entry->parent;
+
+    if (entry->context == handle || parent == handle)
+        return 1;
+    /* What it died with is gone already: a function of a module of a library. */
+    return parent && x->objects[IDM_HANDLE_INDEX(parent) % IDM_HANDLE_MAX].handle != parent;
+}
+
+/* One walk over all objects; the caller holds the lock. */
+static uint32_t drop_once(struct vx *x, uint64_t handle)
 {
     uint32_t dropped = 0;
 
-    pthread_mutex_lock(&x->lock);
     for (int half = 0; half < 2; half++)
         for (uint32_t i = first_index[half]; i < x->object_top[half]; i++) {
             struct vx_object *entry = &x->objects[i];
-            if (entry->handle && entry->handle != handle &&
-                (entry->context == handle || entry->parent == handle)) {
+            if (entry->handle && entry->handle != handle && depends_on(x, entry, handle)) {
                 clear(x, entry);
                 dropped++;
             }
         }
+    return dropped;
+}
+
+uint32_t vx_drop_dependents(struct vx *x, uint64_t handle)
+{
+    uint32_t dropped = 0, now;
+
+    if (!handle)
+        return 0; /* Nothing dies with nothing; most objects have no parent. */
+    pthread_mutex_lock(&x->lock);
+    while ((now = drop_once(x, handle)) > 0)
+        dropped += now;
     pthread_mutex_unlock(&x->lock);
     return dropped;
 }
@@ -171,14 +215,18 @@ static uint32_t own_index(struct vx *x)
 uint64_t vx_handle_of(struct vx *x, unsigned kind, uint64_t object, uint64_t context, uint64_t parent)
 {
     struct wanted wanted = {.object = object, .kind = kind};
+    uint32_t index;
 
-    if (object == 0 || vx_each_object(x, same_object, &wanted))
-        return wanted.handle;
-    uint32_t index = own_index(x);
-    if (!index)
+    if (object == 0)
         return 0;
-    uint64_t handle = IDM_HANDLE(kind, x->objects[index].generation + 1, index);
-    return vx_install(x, handle, kind, object, context, parent) ? 0 : handle;
+    pthread_mutex_lock(&x->lock);
+    if (!each_object(x, same_object, &wanted) && (index = own_index(x)) != 0) {
+        wanted.handle = IDM_HANDLE(kind, x->objects[index].generation + 1, index);
+        if (install(x, wanted.handle, kind, object, context, parent))
+            wanted.handle = 0;
+    }
+    pthread_mutex_unlock(&x->lock);
+    return wanted.handle;
 }
 
 int vx_set_capturing(struct vx *x, uint64_t handle, uint32_t capturing)

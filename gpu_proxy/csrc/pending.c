@@ -56,9 +56,23 @@ static void give_event(struct vx *x, uint64_t context, void *event)
         x->driver.event_destroy(event);
 }
 
-/* The context is gone, and with it its events. */
+static void orphan(struct vx *x, uint64_t context)
+{
+    x->contexts_ending++;
+    for (uint32_t i = 0; i < x->pending_count; i++)
+        if (x->pending[i].context == context)
+            x->pending[i].orphan = 1;
+}
+
+void vx_context_ended(struct vx *x)
+{
+    atomic_fetch_add_explicit(&x->contexts_ended, 1, memory_order_release);
+}
+
+/* The context is about to go, and with it its events. */
 void vx_forget_pools(struct vx *x, uint64_t context)
 {
+    orphan(x, context);
     for (int i = 0; i < VX_CONTEXTS; i++)
         if (x->pools[i].context == context) {
             free(x->pools[i].events);
@@ -73,7 +87,7 @@ void vx_forget_pools(struct vx *x, uint64_t context)
 
 void vx_release_events(struct vx *x, struct vx_pending *pending)
 {
-    if (pending->kind != PENDING_EVENT)
+    if (pending->kind != PENDING_EVENT && !pending->orphan)
         for (uint32_t i = 0; i < pending->event_count; i++)
             give_event(x, pending->context, pending->events ? pending->events[i] : pending->one);
     free(pending->events);
@@ -117,6 +131,16 @@ int vx_wait_event(struct vx *x, uint64_t event, uint32_t slot, uint32_t sequence
                                  .event_count = 1, .one = (void *)(uintptr_t)event,
                                  .context = x->current};
     return vx_add_pending(x, &pending);
+}
+
+int vx_keep_event(struct vx *x, uint64_t event)
+{
+    for (uint32_t i = 0; i < x->pending_count; i++) {
+        struct vx_pending *pending = &x->pending[i];
+        if (pending->kind == PENDING_EVENT && (uint64_t)(uintptr_t)pending->one == event)
+            return pending->owned = 1;
+    }
+    return 0;
 }
 
 int vx_release_chunk_after(struct vx *x, uint64_t stream, uint32_t chunk)
@@ -200,6 +224,9 @@ int vx_callback(struct vx *x, uint64_t stream, uint64_t callback)
 
 static int poll_one(struct vx *x, struct vx_pending *pending)
 {
+    if (pending->orphan)
+        return atomic_load_explicit(&x->contexts_ended, memory_order_acquire) == x->contexts_ending
+                   ? VX_CONTEXT_GONE : VX_NOT_READY;
     while (pending->event_count) {
         void *event = pending->events ? pending->events[pending->event_count - 1] : pending->one;
         int status = x->driver.event_query(event);
@@ -214,7 +241,9 @@ static int poll_one(struct vx *x, struct vx_pending *pending)
 
 static void finish(struct vx *x, struct vx_pending *pending, int status)
 {
-    vx_note_status(x, status);
+    /* The end of one context is no error of the session's others. */
+    if (!pending->orphan)
+        vx_note_status(x, status);
     vx_note_output(x);
     vx_release_events(x, pending);
     if (pending->kind == PENDING_CHUNK)
@@ -226,6 +255,21 @@ static void finish(struct vx *x, struct vx_pending *pending, int status)
                   status == VX_SUCCESS ? pending->bytes : 0);
 }
 
+/* An event that was destroyed during the wait goes with the last call that waits for it. */
+static void let_go(struct vx *x, const struct vx_pending *finished, uint32_t kept, uint32_t next, uint32_t count)
+{
+    if (!finished->owned || finished->orphan)
+        return;
+    for (uint32_t i = 0; i < count; i++) {
+        struct vx_pending *other = &x->pending[i];
+        if ((i < kept || i >= next) && other->kind == PENDING_EVENT && other->one == finished->one) {
+            other->owned = 1;
+            return;
+        }
+    }
+    x->driver.event_destroy(finished->one);
+}
+
 int vx_poll_pending(struct vx *x)
 {
     uint32_t kept = 0, count = x->pending_count;
@@ -234,10 +278,12 @@ int vx_poll_pending(struct vx *x)
     for (uint32_t i = 0; i < count; i++) {
         struct vx_pending pending = x->pending[i];
         int status = poll_one(x, &pending);
-        if (status == VX_NOT_READY)
+        if (status == VX_NOT_READY) {
             x->pending[kept++] = pending;
-        else
+        } else {
+            let_go(x, &pending, kept, i + 1, count);
             finish(x, &pending, status);
+        }
     }
     memmove(&x->pending[kept], &x->pending[count], (x->pending_count - count) * sizeof *x->pending);
     x->pending_count -= count - kept;

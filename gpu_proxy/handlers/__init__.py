@@ -28,6 +28,8 @@ MODULES = (
     "generic",
     "contexts",
     "memory",
+    "physical",
+    "limits",
     "host_memory",
     "uploads",
     "modules",

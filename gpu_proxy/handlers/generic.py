@@ -16,6 +16,7 @@ from idm.api.types import Kind, Param, Wire
 if TYPE_CHECKING:
     from gpu_proxy.worker import Worker
 
+STREAMS_OF_CUDA = 3
 ALIGNMENT = 64  # of every buffer: a tensor map needs as much
 WITH_PARENT = frozenset({Kind.FUNCTION, Kind.GRAPH, Kind.GRAPH_NODE})
 INVALID_VALUE = 1
@@ -27,6 +28,8 @@ INVALID_HANDLE = 400
 def handle_object(worker: Worker, request: Request, param: Param, word: int) -> int:
     """The driver's object behind a handle; streams 0 to 2 are CUDA's own."""
     found = ffi.new("uint64_t *")
+    if param.drops and word < STREAMS_OF_CUDA:
+        raise CallError(INVALID_HANDLE)  # CUDA's own streams do not end.
     if param.type.kind is Kind.STREAM:
         status = lib.vx_stream(worker.vx, word, request.thread, request.flags, found)
         if status:
@@ -159,6 +162,8 @@ def install(
 def adopt(worker: Worker, kind: Kind, item: int, context: int, parent: int = 0) -> int:
     """The handle of an object that the driver named; 0 stays 0."""
     handle = lib.vx_handle_of(worker.vx, int(kind), item, context, parent)
+    if item and not handle and worker.more_handles():
+        handle = lib.vx_handle_of(worker.vx, int(kind), item, context, parent)
     if item and not handle:
         raise CallError(OUT_OF_MEMORY)
     return int(handle)
@@ -166,15 +171,28 @@ def adopt(worker: Worker, kind: Kind, item: int, context: int, parent: int = 0) 
 
 def drop(worker: Worker, handle: int) -> None:
     """Forget an object and what dies with it, and give back what was charged for it."""
-    lib.vx_drop_dependents(worker.vx, handle)
+    dependents = lib.vx_drop_dependents(worker.vx, handle)
     lib.vx_drop(worker.vx, handle)
-    charged = worker.resources.charges.pop(handle, 0)
-    if charged:
-        worker.channel.release("device", charged)
+    _release(worker, handle)
+    if dependents:
+        for other in list(worker.resources.charges):
+            if not is_alive(worker, other):
+                _release(worker, other)
     for address in worker.resources.globals.pop(handle, ()):
         if address in worker.resources.allocations:
             del worker.resources.allocations[address]
             lib.vx_range_remove(worker.vx, address, ffi.new("uint64_t *"))
+
+
+def is_alive(worker: Worker, handle: int) -> bool:
+    """Whether a handle of any kind names an object."""
+    return not lib.vx_lookup(worker.vx, handle, handle >> 56, ffi.new("uint64_t *"))
+
+
+def _release(worker: Worker, handle: int) -> None:
+    charged = worker.resources.charges.pop(handle, 0)
+    if charged:
+        worker.channel.release("device", charged)
 
 
 def forward(worker: Worker, request: Request) -> dict[str, bytes] | Later:

@@ -107,8 +107,8 @@ def _draw(worker: Worker, graph: int, waits: list[int], node: int, edges: bytes)
 
 def _bodies(worker: Worker, prepared: Prepared, request: Request) -> bytes:
     """Handles of the graphs inside a conditional node, which die with the graph around it."""
-    count = min(request["body_count"], BODIES_MAX)
-    (array,) = struct.unpack_from("=Q", prepared.buffers[0].raw, BODIES_AT)
+    made, array = struct.unpack_from("=IQ", prepared.buffers[0].raw, BODIES_AT - 4)
+    count = min(request["body_count"], made, BODIES_MAX)
     if not array:
         raise CallError(NOT_SUPPORTED)
     graphs = (ctypes.c_uint64 * count).from_address(array)

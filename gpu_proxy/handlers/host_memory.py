@@ -31,13 +31,17 @@ def host_alloc(worker: Worker, request: Request) -> None:
         raise CallError(INVALID_VALUE)
     if _overlaps(worker, address, amount):
         raise CallError(ALREADY_REGISTERED)
+    in_window = _in_window(worker, address, amount)
+    # The addresses first: memory that was made would reach the application in vain.
+    if not in_window and lib.vx_window_reserve(address, amount):
+        raise CallError(INVALID_VALUE)
     fd = worker.channel.memory(amount, token)
     if fd is None:
+        if not in_window:
+            lib.vx_unmap(address, amount)
         raise CallError(OUT_OF_MEMORY)
-    in_window = _in_window(worker, address, amount)
-    place = lib.vx_window_map if in_window else lib.vx_map_new
     try:
-        if place(address, amount, fd):
+        if lib.vx_window_map(address, amount, fd):
             worker.channel.memory_freed(amount, token)
             raise CallError(INVALID_VALUE)
     finally:
@@ -73,7 +77,7 @@ def _in_window(worker: Worker, address: int, amount: int) -> bool:
 def _overlaps(worker: Worker, address: int, amount: int) -> bool:
     return any(
         start < address + amount and address < start + item.bytes
-        for start, item in worker.resources.allocations.items()
+        for start, item in list(worker.resources.allocations.items())  # lanes take items out
     )
 
 
@@ -90,6 +94,9 @@ def host_free(worker: Worker, request: Request) -> Later:
     allocation = worker.resources.allocations.get(address)
     if allocation is None or allocation.kind != "host":
         raise CallError(INVALID_VALUE)
+    allocation.kind = (
+        "ending"  # The address is taken until the pages are gone, and not freed again.
+    )
     lib.vx_range_remove(worker.vx, address, ffi.new("uint64_t *"))
 
     def finish() -> None:

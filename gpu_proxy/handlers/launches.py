@@ -22,6 +22,9 @@ ATTRIBUTES_MAX = 32
 COOPERATIVE = struct.pack("=IIi60x", 2, 0, 1)
 EXTRA_POINTER, EXTRA_BYTES = 1, 2
 INVALID_VALUE = 1
+NOT_SUPPORTED = 801
+# Attributes of a launch that hold events or the driver's own pointers.
+FOREIGN_ATTRIBUTES = frozenset({7, 12, 13})
 
 
 @handles("launch")
@@ -32,6 +35,9 @@ def launch(worker: Worker, request: Request) -> None:
     count = len(attributes) // ATTRIBUTE_BYTES
     if count > ATTRIBUTES_MAX + 1:
         raise CallError(INVALID_VALUE)
+    numbers = {struct.unpack_from("=I", attributes, ATTRIBUTE_BYTES * i)[0] for i in range(count)}
+    if numbers & FOREIGN_ATTRIBUTES:
+        raise CallError(NOT_SUPPORTED)
     kept = ctypes.create_string_buffer(attributes, max(1, len(attributes)))
     grid = [request[f"grid_{axis}"] for axis in "xyz"]
     block = [request[f"block_{axis}"] for axis in "xyz"]

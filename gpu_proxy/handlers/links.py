@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 from gpu_proxy.handlers import handles
 from gpu_proxy.handlers.generic import drop, install, object_of
-from gpu_proxy.handlers.modules import JitOptions
-from gpu_proxy.handlers.uploads import take
+from gpu_proxy.handlers.modules import JitOptions, take_with_options
 from gpu_proxy.request import CallError, Later, Request
 from idm.api.types import Kind
 
@@ -56,21 +55,21 @@ def link_create(worker: Worker, request: Request) -> None:
 @handles("link_add")
 def link_add(worker: Worker, request: Request) -> Later:
     """Add an input; PTX is compiled here, so it runs on a lane."""
-    link, data = _link(worker, request), take(worker, request["upload"])
-    options = JitOptions(request, logs=False)
+    link = _link(worker, request)
+    upload, options = take_with_options(worker, request, logs=False)
     kind, name = request["kind"], ctypes.create_string_buffer(request["name"])
 
     def finish() -> None:
-        input_ = ctypes.create_string_buffer(data, len(data))
-        worker.driver.call_named(
-            "cuLinkAddData_v2",
-            link.object,
-            kind,
-            ctypes.addressof(input_),
-            len(data),
-            ctypes.addressof(name),
-            *options.arguments,
-        )
+        with upload.image() as data:
+            worker.driver.call_named(
+                "cuLinkAddData_v2",
+                link.object,
+                kind,
+                ctypes.addressof(data),
+                len(data) - 1,
+                ctypes.addressof(name),
+                *options.arguments,
+            )
 
     return Later(finish)
 

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 
 from gpu_proxy._executor import ffi, lib
 from gpu_proxy.handlers import handles
-from gpu_proxy.handlers.generic import Arguments, drop, handle_object, install
+from gpu_proxy.handlers.generic import Arguments, handle_object
 from gpu_proxy.request import CallError, Later, Request
 from gpu_proxy.resources import Allocation
-from idm.api.types import Kind
 
 if TYPE_CHECKING:
     from gpu_proxy.worker import Worker
@@ -153,37 +152,6 @@ def mem_address_free(worker: Worker, request: Request) -> Later:
     address, amount = request["dptr"], request["bytes"]
     forget(worker, address, "reserved")
     return Later(lambda: worker.driver.call_named("cuMemAddressFree", address, amount))
-
-
-@handles("mem_create")
-def mem_create(worker: Worker, request: Request) -> None:
-    """Physical memory for the virtual memory functions."""
-    arguments = Arguments(worker, request)
-    charge(worker, request["bytes"])
-    try:
-        worker.driver.call(request.row, *arguments.words)
-    except CallError:
-        worker.channel.release("device", request["bytes"])
-        raise
-    made = struct.unpack("=Q", arguments.buffers["allocation"].raw)[0]
-    install(worker, request["allocation"], Kind.ALLOCATION, made)
-    worker.resources.charges[request["allocation"]] = request["bytes"]
-
-
-@handles("mem_release")
-def mem_release(worker: Worker, request: Request) -> Later:
-    """Release physical memory; it lives on while it is mapped."""
-    arguments = Arguments(worker, request)
-    drop(worker, request["allocation"])
-    return Later(lambda: worker.driver.call(request.row, *arguments.words))
-
-
-@handles("mem_retain_allocation_handle")
-def mem_retain_allocation_handle(worker: Worker, request: Request) -> dict[str, bytes]:
-    """The allocation that is mapped at an address."""
-    arguments = Arguments(worker, request)
-    worker.driver.call(request.row, *arguments.words)
-    return arguments.results()
 
 
 @handles("cuModuleGetGlobal_v2", "cuLibraryGetGlobal", "cuLibraryGetManaged")

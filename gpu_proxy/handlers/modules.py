@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from gpu_proxy.handlers import handles
 from gpu_proxy.handlers.generic import install
-from gpu_proxy.handlers.uploads import take
+from gpu_proxy.handlers.uploads import Taken, take
 from gpu_proxy.request import CallError, Later, Request
 from idm.api.types import Kind
 
@@ -73,15 +73,26 @@ class JitOptions:
         return {"info": self.info.raw, "error": self.error.raw}
 
 
+def take_with_options(
+    worker: Worker, request: Request, *, logs: bool = True
+) -> tuple[Taken, JitOptions]:
+    """The uploaded image of a request, and how to compile it."""
+    upload = take(worker, request["upload"])
+    try:
+        return upload, JitOptions(request, logs=logs)
+    except CallError:
+        upload.give_back()
+        raise
+
+
 @handles("module_load")
 def module_load(worker: Worker, request: Request) -> Later:
     """Load a module; compiling may take long, so it runs on a lane."""
-    image = take(worker, request["upload"])
-    options = JitOptions(request)
+    upload, options = take_with_options(worker, request)
 
     def finish() -> dict[str, bytes]:
-        made, data = ctypes.c_uint64(), ctypes.create_string_buffer(image, len(image) + 1)
-        with options.log_with_error():
+        made = ctypes.c_uint64()
+        with upload.image() as data, options.log_with_error():
             worker.driver.call_named(
                 "cuModuleLoadDataEx",
                 ctypes.addressof(made),
@@ -97,24 +108,14 @@ def module_load(worker: Worker, request: Request) -> Later:
 @handles("library_load")
 def library_load(worker: Worker, request: Request) -> Later:
     """Load a library, which belongs to no context."""
-    image = take(worker, request["upload"])
-    options = JitOptions(request)
+    upload, options = take_with_options(worker, request)
 
     def finish() -> dict[str, bytes]:
-        made, data = ctypes.c_uint64(), ctypes.create_string_buffer(image, len(image) + 1)
+        made = ctypes.c_uint64()
         count, numbers, values = options.arguments
-        arguments = (
-            ctypes.addressof(made),
-            ctypes.addressof(data),
-            numbers,
-            values,
-            count,
-            0,
-            0,
-            0,
-        )
-        with options.log_with_error():
-            worker.driver.call_named("cuLibraryLoadData", *arguments)
+        with upload.image() as data, options.log_with_error():
+            where = ctypes.addressof(made), ctypes.addressof(data)
+            worker.driver.call_named("cuLibraryLoadData", *where, numbers, values, count, 0, 0, 0)
         install(worker, request["library"], Kind.LIBRARY, made.value)
         return options.results()
 

@@ -81,7 +81,7 @@ def tex_object_create(worker: Worker, request: Request) -> dict[str, bytes]:
         inputs.add(request["description"]),
         inputs.add(request["view"]),
     )
-    worker.resources.textures.add(made.value)
+    worker.resources.textures[made.value] = request.context
     return {"texture": struct.pack("=Q", made.value)}
 
 
@@ -91,11 +91,11 @@ def surf_object_create(worker: Worker, request: Request) -> dict[str, bytes]:
     made, inputs = ctypes.c_uint64(), _Inputs()
     resource = inputs.add(_to_driver(worker, request["resource"]))
     worker.driver.call_named("cuSurfObjectCreate", ctypes.addressof(made), resource)
-    worker.resources.surfaces.add(made.value)
+    worker.resources.surfaces[made.value] = request.context
     return {"surface": struct.pack("=Q", made.value)}
 
 
-def _own(known: set[int], item: int) -> int:
+def _own(known: dict[int, int], item: int) -> int:
     """A number that this session's driver gave out and has not taken back."""
     if item not in known:
         raise CallError(INVALID_HANDLE)
@@ -106,7 +106,7 @@ def _own(known: set[int], item: int) -> int:
 def tex_object_destroy(worker: Worker, request: Request) -> None:
     """Destroy a texture object."""
     item = _own(worker.resources.textures, request["texture"])
-    worker.resources.textures.discard(item)
+    del worker.resources.textures[item]
     worker.driver.call_named("cuTexObjectDestroy", item)
 
 
@@ -114,7 +114,7 @@ def tex_object_destroy(worker: Worker, request: Request) -> None:
 def surf_object_destroy(worker: Worker, request: Request) -> None:
     """Destroy a surface object."""
     item = _own(worker.resources.surfaces, request["surface"])
-    worker.resources.surfaces.discard(item)
+    del worker.resources.surfaces[item]
     worker.driver.call_named("cuSurfObjectDestroy", item)
 
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from gpu_proxy._executor import ffi, lib
 from gpu_proxy.handlers import handles
+from gpu_proxy.handlers.generic import forward
 from gpu_proxy.handlers.waits import stream_object
-from gpu_proxy.request import PENDING, CallError, Pending, Request
+from gpu_proxy.request import PENDING, CallError, Later, Pending, Request
 
 if TYPE_CHECKING:
     from gpu_proxy.worker import Worker
@@ -78,6 +79,19 @@ def copy_out(worker: Worker, request: Request) -> Pending:
         raise CallError(status)
     lib.vx_count(worker.vx, 0, count, 0)
     return PENDING
+
+
+@handles(*(f"cuMemsetD2D{bits}{end}" for bits in (8, 16, 32) for end in ("_v2", "Async")))
+def fill_rows(worker: Worker, request: Request) -> dict[str, bytes] | Later:
+    """Rows of a pitched area, all of them the session's own."""
+    pitch, height = request["pitch"], request["height"]
+    row = request["width"] * request.row.params[2].type.size
+    if row and height:
+        amount = row + pitch * (height - 1)
+        if amount >> 63:
+            raise CallError(INVALID_VALUE)
+        _check(worker, request["dst"], amount)
+    return forward(worker, request)
 
 
 def _is_host(worker: Worker, address: int) -> bool:

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import ctypes
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from gpu_proxy._executor import lib
@@ -48,13 +51,34 @@ def upload_data(worker: Worker, request: Request) -> None:
     item.received += len(data)
 
 
-def take(worker: Worker, handle: int) -> bytes:
-    """A complete upload, which is gone with this."""
+class Taken:
+    """A complete upload that a call has taken. It stays charged while the call needs it."""
+
+    def __init__(self, worker: Worker, data: bytearray) -> None:
+        self._worker = worker
+        self._data = data
+
+    def give_back(self) -> None:
+        """It is not needed after all."""
+        self._worker.channel.release("host", len(self._data))
+
+    @contextmanager
+    def image(self) -> Iterator[ctypes.Array[ctypes.c_char]]:
+        """The bytes, and a zero after them. They are gone at the end of the block."""
+        try:
+            self._data.append(0)
+            yield (ctypes.c_char * len(self._data)).from_buffer(self._data)
+        finally:
+            self._worker.channel.release("host", len(self._data) - 1)
+
+
+def take(worker: Worker, handle: int) -> Taken:
+    """A complete upload. Its handle is gone with this; one method of `Taken` must follow."""
     item = worker.resources.uploads.pop(handle, None)
     lib.vx_drop(worker.vx, handle)
     if item is None:
         raise CallError(INVALID_HANDLE)
-    worker.channel.release("host", len(item.data))
     if item.received != len(item.data):
+        worker.channel.release("host", len(item.data))
         raise CallError(INVALID_VALUE)
-    return bytes(item.data)
+    return Taken(worker, item.data)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from gpu_proxy._executor import lib
 from gpu_proxy.handlers import handles
-from gpu_proxy.handlers.generic import handle_object, object_of
-from gpu_proxy.request import PENDING, CallError, Pending, Request
+from gpu_proxy.handlers.generic import drop, forward, handle_object, object_of
+from gpu_proxy.request import PENDING, CallError, Later, Pending, Request
 from idm.api.types import Kind
 
 if TYPE_CHECKING:
@@ -39,6 +39,15 @@ def event_synchronize(worker: Worker, request: Request) -> Pending:
     """Answered when the event has happened."""
     event = object_of(worker, request["event"], Kind.EVENT)
     return _pending(lib.vx_wait_event(worker.vx, event, request.slot, request.sequence))
+
+
+@handles("cuEventDestroy", "cuEventDestroy_v2")
+def event_destroy(worker: Worker, request: Request) -> dict[str, bytes] | Later | None:
+    """An event that a call waits for goes after it."""
+    if lib.vx_keep_event(worker.vx, object_of(worker, request["event"], Kind.EVENT)):
+        drop(worker, request["event"])
+        return None
+    return forward(worker, request)
 
 
 @handles("cuCtxSynchronize")

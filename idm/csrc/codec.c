@@ -204,6 +204,16 @@ static int check_data(const struct idm_param *param, const struct idm_record *re
     return 0;
 }
 
+/* A single result has the size of its type, so that the driver never writes beyond the room for it. */
+static int check_room(const struct idm_param *param, uint64_t bytes)
+{
+    if (bytes > IDM_CHUNK_BYTES)
+        return -EPROTO;
+    if (param->wire != IDM_OUT && param->wire != IDM_OUT_HANDLE)
+        return 0;
+    return bytes == param->size || (bytes == 0 && param->flags & IDM_NULL) ? 0 : -EPROTO;
+}
+
 /* The count that a record carries: a plain number, or the inout number behind one. */
 static uint64_t wire_count(const struct idm_call *call, const struct idm_record *record, unsigned counter)
 {
@@ -219,7 +229,7 @@ static int check_count(const struct idm_call *call, const struct idm_record *rec
     const struct idm_param *param = &call->params[index];
     uint64_t bytes = idm_data_bytes(record, index);
 
-    if (!param->count || bytes == 0 || param->wire == IDM_DEVICE_PTR)
+    if (!param->count || param->wire == IDM_DEVICE_PTR || (bytes == 0 && param->flags & IDM_NULL))
         return 0;
     uint64_t count = wire_count(call, record, param->count - 1u);
     if (count > UINT32_MAX || count * param->scale != bytes)
@@ -244,7 +254,7 @@ int idm_check_request(const struct idm_call *call, const struct idm_record *reco
             return -EPROTO;
         if (carries_data(param) && check_data(param, record, i, first))
             return -EPROTO;
-        if (brings_data(param) && param->wire != IDM_INOUT && idm_words(record)[i] > IDM_CHUNK_BYTES)
+        if (brings_data(param) && param->wire != IDM_INOUT && check_room(param, idm_words(record)[i]))
             return -EPROTO;
     }
     for (unsigned i = 0; i < call->param_count; i++)

@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "vgpu.h"
@@ -89,9 +90,12 @@ static int connect_to(const char *path)
         return -ENAMETOOLONG;
     }
     strcpy(address.sun_path, path);
-    if (connect(made, (const struct sockaddr *)&address, sizeof address) == 0)
+    int error;
+    do
+        error = connect(made, (const struct sockaddr *)&address, sizeof address) == 0 ? 0 : errno;
+    while (error == EINTR);
+    if (error == 0)
         return made;
-    int error = errno;
     close(made);
     vgpu_log(VGPU_ERROR, "cannot reach the back end at %s: %s", path, strerror(error));
     return -error;
@@ -195,6 +199,21 @@ static int take_welcome(const struct idm_welcome *welcome, const int fds[], int 
     return 0;
 }
 
+/* A poll that signals do not cut short. */
+static int poll_for(struct pollfd *wait, int milliseconds)
+{
+    struct timespec start, now;
+    int left = milliseconds, ready;
+
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    while ((ready = poll(wait, 1, left)) < 0 && errno == EINTR) {
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        int64_t passed = (now.tv_sec - start.tv_sec) * 1000 + (now.tv_nsec - start.tv_nsec) / 1000000;
+        left = passed < milliseconds ? (int)(milliseconds - passed) : 0;
+    }
+    return ready;
+}
+
 /* One try at a session. 0, -EAGAIN when another window is wanted, or -errno after saying why. */
 static int shake_hands(const char *path, unsigned attempt)
 {
@@ -209,7 +228,7 @@ static int shake_hands(const char *path, unsigned attempt)
     int result = window ? send_hello(made, window) : -ENOMEM;
     ssize_t length = -ETIMEDOUT;
     memset(&answer, 0, sizeof answer);
-    if (result == 0 && poll(&wait, 1, ANSWER_MS) == 1)
+    if (result == 0 && poll_for(&wait, ANSWER_MS) == 1)
         length = receive(made, &answer, sizeof answer, fds, &fd_count);
     if (length >= (ssize_t)sizeof answer.welcome && answer.type == IDM_MSG_WELCOME) {
         result = take_welcome(&answer.welcome, fds, fd_count);
@@ -334,15 +353,17 @@ static int take_early(uint64_t token, uint64_t bytes)
     return -ENOENT;
 }
 
-static int keep_early(uint64_t token, uint64_t bytes, int fd)
+static void keep_early(uint64_t token, uint64_t bytes, int fd)
 {
-    for (size_t i = 0; i < sizeof early / sizeof *early; i++)
-        if (early[i].token == 0) {
-            early[i] = (struct early){token, bytes, fd};
-            return 0;
-        }
-    close(fd);
-    return -ENOBUFS;
+    struct early *place = &early[0];
+
+    for (size_t i = 1; i < sizeof early / sizeof *early; i++)
+        if (early[i].token < place->token)
+            place = &early[i];
+    /* The oldest is of a call that failed later on; those that are waited for are younger. */
+    if (place->token)
+        close(place->fd);
+    *place = (struct early){token, bytes, fd};
 }
 
 int vgpu_receive_memory(uint64_t token, uint64_t bytes)
@@ -359,27 +380,8 @@ int vgpu_receive_memory(uint64_t token, uint64_t bytes)
             result = -EPROTO;
             break;
         }
-        if ((result = keep_early(answer.memory.token, answer.memory.bytes, fds[0])) != 0)
-            break;
+        keep_early(answer.memory.token, answer.memory.bytes, fds[0]);
     }
     pthread_mutex_unlock(&memory_lock);
     return result;
-}
-
-void vgpu_flush(void)
-{
-    if (atomic_load(&vgpu.initialised) && !atomic_load(&vgpu.dead))
-        vgpu_send(&vgpuFlush_call, 0, NULL);
-}
-
-/* At a normal exit nothing that was posted may be lost. */
-__attribute__((destructor)) static void at_exit(void)
-{
-    if (atomic_load(&vgpu.state) != VGPU_READY)
-        return;
-    vgpu_flush();
-    vgpu_report_counters();
-    /* Threads that still wait end without a word: this is no failure. */
-    atomic_store(&vgpu.dead, VGPU_CODE_DEAD);
-    shutdown(vgpu.socket, SHUT_RDWR);
 }

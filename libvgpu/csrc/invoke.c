@@ -68,6 +68,8 @@ static uint64_t word_at(void *const args[], unsigned index)
 
 static CUresult check_handle(const struct idm_param *param, uint64_t handle)
 {
+    if (param->flags & IDM_DROPS && handle < STREAMS_OF_CUDA)
+        return vgpu_bad_handle(param->kind); /* CUDA's own streams do not end. */
     if ((param->kind == KIND_STREAM && handle < STREAMS_OF_CUDA) ||
         (handle == 0 && param->flags & IDM_NULL) || vgpu_is_alive(handle, param->kind))
         return CUDA_SUCCESS;
@@ -170,8 +172,8 @@ static CUresult publish(const struct idm_call *call, uint32_t flags, void *const
     }
 }
 
-CUresult vgpu_start(const struct idm_call *call, uint32_t flags, void *const args[],
-                    const uint64_t chosen[], size_t result_bytes, struct vgpu_ticket *ticket)
+CUresult vgpu_start_with(const struct idm_call *call, uint32_t flags, void *const args[],
+                         const uint64_t chosen[], struct vgpu_ticket *ticket)
 {
     int bytes = idm_request_bytes(call, args);
 
@@ -180,6 +182,19 @@ CUresult vgpu_start(const struct idm_call *call, uint32_t flags, void *const arg
             vgpu_log(VGPU_WARNING, "%s: arguments longer than %d bytes", call->symbol, IDM_RECORD_MAX);
         return CUDA_ERROR_INVALID_VALUE;
     }
+    if (vgpu_take_slot(vgpu_self(), ticket))
+        return vgpu_died("the back end closed it");
+    CUresult status = publish(call, flags, args, chosen, ticket, (uint32_t)bytes);
+    if (status != CUDA_SUCCESS)
+        vgpu_give_slot(ticket->slot);
+    return status;
+}
+
+CUresult vgpu_start(const struct idm_call *call, uint32_t flags, void *const args[],
+                    const uint64_t chosen[], size_t result_bytes, struct vgpu_ticket *ticket)
+{
+    if (vgpu_is_forked())
+        return CUDA_ERROR_NOT_INITIALIZED;
     ticket->reply = 0;
     if (result_bytes > IDM_CHUNK_BYTES)
         return CUDA_ERROR_INVALID_VALUE;
@@ -189,13 +204,9 @@ CUresult vgpu_start(const struct idm_call *call, uint32_t flags, void *const arg
             return vgpu_died("the back end closed it");
         ticket->reply = (uint32_t)chunk + 1;
     }
-    ticket->slot = vgpu_take_slot(vgpu_self(), &ticket->sequence);
-    CUresult status = publish(call, flags, args, chosen, ticket, (uint32_t)bytes);
-    if (status != CUDA_SUCCESS) {
-        vgpu_give_slot(ticket->slot);
-        if (ticket->reply)
-            vgpu_give_chunk(ticket->reply - 1);
-    }
+    CUresult status = vgpu_start_with(call, flags, args, chosen, ticket);
+    if (status != CUDA_SUCCESS && ticket->reply)
+        vgpu_give_chunk(ticket->reply - 1);
     return status;
 }
 
@@ -221,8 +232,11 @@ CUresult vgpu_finish(const struct idm_call *call, void *const args[], struct vgp
 {
     CUresult status = vgpu_wait_slot(ticket->slot, ticket->sequence);
 
-    if (status != CUDA_SUCCESS)
-        return status; /* The session is dead: the slot is never used again. */
+    if (status != CUDA_SUCCESS) {
+        /* The session is dead. Whoever waits for a slot gets this one, and learns it too. */
+        vgpu_give_slot(ticket->slot);
+        return status;
+    }
     const struct idm_slot *answer = idm_slot_at(vgpu.region, ticket->slot);
     uint32_t bytes = answer->bytes;
     status = (CUresult)answer->status;
@@ -245,6 +259,8 @@ CUresult vgpu_send_chosen(const struct idm_call *call, uint32_t flags, void *con
     struct vgpu_ticket ticket;
 
     if (call->mode == IDM_POSTED) {
+        if (vgpu_is_forked())
+            return CUDA_ERROR_NOT_INITIALIZED;
         int bytes = idm_request_bytes(call, args);
         if (bytes < 0)
             return CUDA_ERROR_INVALID_VALUE;

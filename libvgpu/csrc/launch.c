@@ -158,15 +158,15 @@ CUresult vgpu_front_launch_cooperative_kernel(const struct vgpu_entry *entry, vo
     return send(entry, &launch);
 }
 
-/* Attributes that name events travel as handles; the worker would have to translate them. */
-enum { LAUNCH_ATTRIBUTE_BYTES = 72, PROGRAMMATIC_EVENT = 7, COMPLETION_EVENT = 12 };
+/* Attributes that name objects travel as handles; the worker would have to translate them. */
+enum { LAUNCH_ATTRIBUTE_BYTES = 72, PROGRAMMATIC_EVENT = 7, COMPLETION_EVENT = 12, UPDATABLE_NODE = 13 };
 
 static CUresult check_attributes(const struct vgpu_entry *entry, const uint8_t *attributes, unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
         unsigned number;
         memcpy(&number, attributes + i * LAUNCH_ATTRIBUTE_BYTES, sizeof number);
-        if (number == PROGRAMMATIC_EVENT || number == COMPLETION_EVENT) {
+        if (number == PROGRAMMATIC_EVENT || number == COMPLETION_EVENT || number == UPDATABLE_NODE) {
             vgpu_log(VGPU_WARNING, "%s: launch attribute %u is not supported", entry->call->symbol, number);
             return CUDA_ERROR_NOT_SUPPORTED;
         }

@@ -108,14 +108,14 @@ CUresult vgpu_front_mem_free(const struct vgpu_entry *entry, void *const args[])
 
     if (address == 0)
         return CUDA_SUCCESS;
+    CUresult status = vgpu_may_call(vgpu_self());
+    if (status != CUDA_SUCCESS)
+        return status;
     if (vgpu_range_find(address, &range) == 0 && range.kind == VGPU_MANAGED) {
         void *pointer = (void *)(uintptr_t)address; /* NOLINT */
         void *const host_args[] = {&pointer};
         return vgpu_front_mem_free_host(entry, host_args);
     }
-    CUresult status = vgpu_may_call(vgpu_self());
-    if (status != CUDA_SUCCESS)
-        return status;
     if ((status = forget(address)) != CUDA_SUCCESS)
         return status;
     status = vgpu_forward(entry, args);

@@ -100,17 +100,40 @@ void vgpu_object_drop(uint64_t handle)
     pthread_mutex_unlock(&lock);
 }
 
-void vgpu_object_drop_dependents(uint64_t handle)
+static int depends_on(const struct vgpu_object *object, uint64_t handle)
 {
-    pthread_mutex_lock(&lock);
-    for (uint32_t i = 1; table && i < back_end_top; i++) {
+    uint64_t parent = object->parent;
+
+    if (object->context == handle || parent == handle)
+        return 1;
+    /* What it died with is gone already: a function of a module of a library. */
+    return parent && table[IDM_HANDLE_INDEX(parent) % IDM_HANDLE_MAX].handle != parent;
+}
+
+/* One walk over all objects; the caller holds the lock. */
+static int drop_once(uint64_t handle)
+{
+    int dropped = 0;
+
+    for (uint32_t i = 1; i < back_end_top; i++) {
         if (i == top)
             i = BACK_END;
         struct vgpu_object *object = &table[i];
-        if (i < back_end_top && object->handle && object->handle != handle &&
-            (object->context == handle || object->parent == handle))
+        if (i < back_end_top && object->handle && object->handle != handle && depends_on(object, handle)) {
             drop_locked(object);
+            dropped = 1;
+        }
     }
+    return dropped;
+}
+
+void vgpu_object_drop_dependents(uint64_t handle)
+{
+    if (!handle)
+        return; /* Nothing dies with nothing; most objects have no parent. */
+    pthread_mutex_lock(&lock);
+    while (table && drop_once(handle))
+        continue;
     pthread_mutex_unlock(&lock);
 }
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 
 #include "fronts.h"
 #include "vgpu.h"
@@ -190,4 +191,22 @@ CUresult vgpu_front_thread_exchange_stream_capture_mode(const struct vgpu_entry 
     thread->capture_mode = (int)*mode;
     *mode = old;
     return CUDA_SUCCESS;
+}
+
+void vgpu_flush(void)
+{
+    if (atomic_load(&vgpu.initialised) && !atomic_load(&vgpu.dead))
+        vgpu_send(&vgpuFlush_call, 0, NULL);
+}
+
+/* At a normal exit nothing that was posted may be lost. */
+__attribute__((destructor)) static void at_exit(void)
+{
+    if (atomic_load(&vgpu.state) != VGPU_READY)
+        return;
+    vgpu_flush();
+    vgpu_report_counters();
+    /* Threads that still wait end without a word: this is no failure. */
+    atomic_store(&vgpu.dead, VGPU_CODE_DEAD);
+    shutdown(vgpu.socket, SHUT_RDWR);
 }

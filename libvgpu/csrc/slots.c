@@ -49,7 +49,7 @@ static int try_slot(unsigned slot)
            atomic_compare_exchange_strong(&slot_busy[slot], &free_value, 1);
 }
 
-unsigned vgpu_take_slot(struct vgpu_thread *thread, uint32_t *sequence)
+int vgpu_take_slot(struct vgpu_thread *thread, struct vgpu_ticket *ticket)
 {
     unsigned slot = thread->slot_hint;
 
@@ -59,12 +59,16 @@ unsigned vgpu_take_slot(struct vgpu_thread *thread, uint32_t *sequence)
             if (atomic_load_explicit(&slot_busy[(slot + tried) % IDM_SLOTS], memory_order_relaxed) == 0)
                 break;
         slot = (slot + tried) % IDM_SLOTS;
-        if (tried == IDM_SLOTS)
-            nap(); /* Every slot is in use: some call will end. */
+        if (tried < IDM_SLOTS)
+            continue;
+        if (atomic_load(&vgpu.dead))
+            return -1;
+        nap(); /* Every slot is in use: some call will end. */
     }
     thread->slot_hint = slot;
-    *sequence = ++slot_sequence[slot];
-    return slot;
+    ticket->slot = slot;
+    ticket->sequence = ++slot_sequence[slot];
+    return 0;
 }
 
 void vgpu_give_slot(unsigned slot)
@@ -131,7 +135,7 @@ CUresult vgpu_wait_slot(unsigned slot, uint32_t sequence)
     return CUDA_SUCCESS;
 }
 
-static int take_free_chunk(void)
+int vgpu_try_chunk(void)
 {
     int found = -1;
 
@@ -152,7 +156,7 @@ static int take_free_chunk(void)
 int vgpu_take_chunk(void)
 {
     for (unsigned tries = 0;; tries++) {
-        int chunk = take_free_chunk();
+        int chunk = vgpu_try_chunk();
         if (chunk >= 0)
             return chunk;
         if (atomic_load(&vgpu.dead) || (tries % 64 == 63 && !vgpu_session_alive()))

@@ -65,11 +65,29 @@ struct part {
     void *dst;
 };
 
+/* A chunk for a part, or none for a short one. A thread that has parts in flight never waits for a chunk:
+ * all chunks could be with threads that do the same. 0, or -1: finish a part first. */
+static int take_room(struct part *part, int may_wait, CUresult *status)
+{
+    *status = CUDA_SUCCESS;
+    part->ticket.reply = 0;
+    if (idm_round8(part->count) <= IDM_SLOT_DATA)
+        return 0;
+    int chunk = may_wait ? vgpu_take_chunk() : vgpu_try_chunk();
+    if (chunk < 0 && may_wait)
+        *status = vgpu_died("the back end closed it");
+    part->ticket.reply = (uint32_t)(chunk + 1);
+    return chunk < 0 ? -1 : 0;
+}
+
 static CUresult start_part(struct part *part, CUstream stream, uint32_t flags)
 {
     void *const args[] = {&part->src, &part->count, &stream, &part->dst};
+    CUresult status = vgpu_start_with(&vgpuCopyOut_call, flags, args, NULL, &part->ticket);
 
-    return vgpu_start(&vgpuCopyOut_call, flags, args, NULL, idm_round8(part->count), &part->ticket);
+    if (status != CUDA_SUCCESS && part->ticket.reply)
+        vgpu_give_chunk(part->ticket.reply - 1);
+    return status;
 }
 
 static CUresult finish_part(struct part *part, CUstream stream)
@@ -87,11 +105,12 @@ CUresult vgpu_copy_out(void *dst, uint64_t src, size_t count, CUstream stream, u
 
     vgpu_self()->counters.bytes_out += count;
     while (at < count || finished < started) {
-        if (at < count && started - finished < VGPU_COPY_SLOTS && first_error == CUDA_SUCCESS) {
-            struct part *part = &parts[started % VGPU_COPY_SLOTS];
-            part->src = src + at;
-            part->dst = (uint8_t *)dst + at;
-            part->count = count - at < IDM_CHUNK_BYTES ? count - at : IDM_CHUNK_BYTES;
+        struct part *part = &parts[started % VGPU_COPY_SLOTS];
+        int may_start = at < count && started - finished < VGPU_COPY_SLOTS && first_error == CUDA_SUCCESS;
+        if (may_start)
+            *part = (struct part){.src = src + at, .dst = (uint8_t *)dst + at,
+                                  .count = count - at < IDM_CHUNK_BYTES ? count - at : IDM_CHUNK_BYTES};
+        if (may_start && take_room(part, started == finished, &status) == 0) {
             at += part->count;
             status = start_part(part, stream, flags);
             if (status == CUDA_SUCCESS)
@@ -99,7 +118,7 @@ CUresult vgpu_copy_out(void *dst, uint64_t src, size_t count, CUstream stream, u
         } else if (finished < started) {
             status = finish_part(&parts[finished++ % VGPU_COPY_SLOTS], stream);
         } else {
-            break;
+            return first_error == CUDA_SUCCESS ? status : first_error;
         }
         if (status != CUDA_SUCCESS && first_error == CUDA_SUCCESS)
             first_error = status;

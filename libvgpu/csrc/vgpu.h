@@ -99,6 +99,12 @@ struct vgpu_process {
 
 extern struct vgpu_process vgpu;
 
+/* A forked child has handles and pointers of its parent, but no session and no ring. */
+static inline int vgpu_is_forked(void)
+{
+    return atomic_load_explicit(&vgpu.state, memory_order_acquire) == VGPU_FORKED;
+}
+
 /* Connect to the zone's back end if that has not been tried yet. */
 CUresult vgpu_attach(void);
 void vgpu_read_environment(void);
@@ -134,14 +140,19 @@ struct vgpu_ticket {
 };
 CUresult vgpu_start(const struct idm_call *call, uint32_t flags, void *const args[],
                     const uint64_t chosen[], size_t result_bytes, struct vgpu_ticket *ticket);
+/* The same with the reply chunk that the caller took; ticket->reply is set, and the caller's on failure. */
+CUresult vgpu_start_with(const struct idm_call *call, uint32_t flags, void *const args[],
+                         const uint64_t chosen[], struct vgpu_ticket *ticket);
 CUresult vgpu_finish(const struct idm_call *call, void *const args[], struct vgpu_ticket *ticket);
 
-unsigned vgpu_take_slot(struct vgpu_thread *thread, uint32_t *sequence);
+/* 0, or -1 when the session died. */
+int vgpu_take_slot(struct vgpu_thread *thread, struct vgpu_ticket *ticket);
 void vgpu_give_slot(unsigned slot);
 CUresult vgpu_wait_slot(unsigned slot, uint32_t sequence);
 
 /* Staging chunks. -1 when the session died. */
 int vgpu_take_chunk(void);
+int vgpu_try_chunk(void);                   /* -1: there is none now */
 void vgpu_give_chunk(unsigned chunk);       /* the front end is done with it */
 void vgpu_lend_chunk(unsigned chunk);       /* the back end will release it */
 

@@ -422,3 +422,18 @@ hear()
     first.say("end")
     first.end()
     proxy.run("from cu import *\nstart()\nevent()\ncheck(lib.cuCtxSynchronize())")
+
+
+def test_synchronizing_the_null_context_means_the_current_one(proxy):
+    proxy.run("""
+from cu import *
+context = start()
+view, flag = host_alloc(4096)
+view[:4] = b"\\1\\0\\0\\0"
+check(launch(function(module(), "wait_for"), 1, 1, u64(flag)))
+check(lib.cuCtxSynchronize_v2(ffi.NULL))
+check(lib.cuCtxSynchronize_v2(context))
+check(lib.cuCtxSetCurrent(ffi.NULL))
+assert lib.cuCtxSynchronize_v2(ffi.NULL) == INVALID_CONTEXT
+check(lib.cuCtxSynchronize_v2(context))
+""")

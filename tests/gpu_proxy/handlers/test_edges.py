@@ -51,7 +51,7 @@ def test_textures_are_on_own_memory_and_arrays(worker: Any, memory: tuple[int, i
 def test_only_textures_of_the_session_are_destroyed(worker: Any) -> None:
     request = worker.request("cuTexObjectDestroy", texture=77)
     assert status(tex_object_destroy, worker, request) == INVALID_HANDLE
-    worker.resources.textures.add(77)
+    worker.resources.textures[77] = 0
     assert status(tex_object_destroy, worker, request) == 0
     assert status(tex_object_destroy, worker, request) == INVALID_HANDLE
 

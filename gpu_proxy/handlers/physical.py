@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Physical memory of the virtual memory functions: charged for as long as it exists.
+
+It exists while it has a handle or is mapped somewhere, so the charge ends with the last of these.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+from gpu_proxy._executor import lib
+from gpu_proxy.handlers import handles
+from gpu_proxy.handlers.generic import Arguments, forward, install, object_of
+from gpu_proxy.handlers.memory import charge
+from gpu_proxy.request import CallError, Later, Request
+from gpu_proxy.resources import Mapping, Physical
+from idm.api.types import Kind
+
+if TYPE_CHECKING:
+    from gpu_proxy.worker import Worker
+
+NOT_SUPPORTED = 801
+LOCATION_AT = 8  # in the properties of memory and of pools
+ON_DEVICE = 1
+
+
+def _on_device(data: bytes, offset: int) -> None:
+    """Memory of the host would be the driver domain's, and is charged to nobody."""
+    if struct.unpack_from("=I", data, offset)[0] != ON_DEVICE:
+        raise CallError(NOT_SUPPORTED)
+
+
+@handles("mem_create")
+def mem_create(worker: Worker, request: Request) -> None:
+    """Physical memory, charged before it is made."""
+    _on_device(request["properties"], LOCATION_AT)
+    arguments, amount = Arguments(worker, request), request["bytes"]
+    charge(worker, amount)
+    try:
+        worker.driver.call(request.row, *arguments.words)
+    except CallError:
+        worker.channel.release("device", amount)
+        raise
+    (made,) = struct.unpack("=Q", arguments.buffers["allocation"].raw)
+    worker.resources.physical[made] = Physical(amount)
+    install(worker, request["allocation"], Kind.ALLOCATION, made)
+
+
+@handles("mem_release")
+def mem_release(worker: Worker, request: Request) -> Later:
+    """One reference less. The memory lives on while it is mapped."""
+    handle = request["allocation"]
+    item = object_of(worker, handle, Kind.ALLOCATION)
+    physical = worker.resources.physical.get(item)
+    if physical is None or physical.references == 1:
+        lib.vx_drop(worker.vx, handle)
+
+    def finish() -> None:
+        worker.driver.call(request.row, item)
+        if physical:
+            _less(worker, physical, references=1)
+
+    return Later(finish)
+
+
+@handles("mem_retain_allocation_handle")
+def mem_retain_allocation_handle(worker: Worker, request: Request) -> dict[str, bytes]:
+    """The memory that is mapped at an address, with one reference more."""
+    arguments = Arguments(worker, request)
+    worker.driver.call(request.row, *arguments.words)
+    (item,) = struct.unpack("=Q", arguments.buffers["allocation"].raw)
+    physical = _mapped_at(worker, request["location"])
+    if physical:
+        physical.references += 1
+        worker.resources.physical[item] = physical
+    return arguments.results()
+
+
+@handles("cuMemMap")
+def mem_map(worker: Worker, request: Request) -> None:
+    """Map memory into a reserved range."""
+    worker.driver.call(request.row, *Arguments(worker, request).words)
+    item = object_of(worker, request["allocation"], Kind.ALLOCATION)
+    physical = worker.resources.physical.get(item)
+    if physical:
+        physical.mapped += 1
+        worker.resources.mappings[request["dptr"]] = Mapping(request["bytes"], physical)
+
+
+@handles("cuMemUnmap")
+def mem_unmap(worker: Worker, request: Request) -> Later:
+    """Undo all mappings in a range."""
+    words = Arguments(worker, request).words
+    mappings, start = worker.resources.mappings, request["dptr"]
+    end = start + request["bytes"]
+    inside = {at: mappings.pop(at) for at in list(mappings) if start <= at < end}
+
+    def finish() -> None:
+        try:
+            worker.driver.call(request.row, *words)
+        except CallError:
+            mappings.update(inside)
+            raise
+        for mapping in inside.values():
+            _less(worker, mapping.physical, mapped=1)
+
+    return Later(finish)
+
+
+def _mapped_at(worker: Worker, address: int) -> Physical | None:
+    for start, mapping in worker.resources.mappings.items():
+        if start <= address < start + mapping.bytes:
+            return mapping.physical
+    return None
+
+
+def _less(worker: Worker, physical: Physical, *, references: int = 0, mapped: int = 0) -> None:
+    """Give the charge back with the last reference and the last mapping; lanes come here too."""
+    known = worker.resources.physical
+    with physical.lock:
+        physical.references -= references
+        physical.mapped -= mapped
+        if physical.references or physical.mapped:
+            return
+    for item in [item for item, other in list(known.items()) if other is physical]:
+        del known[item]
+    worker.channel.release("device", physical.bytes)
+
+
+@handles("cuMemPoolCreate")
+def mem_pool_create(worker: Worker, request: Request) -> dict[str, bytes] | Later:
+    """A pool of device memory."""
+    _on_device(request["properties"], LOCATION_AT)
+    return forward(worker, request)
+
+
+@handles("cuMemGetDefaultMemPool", "cuMemGetMemPool", "cuMemSetMemPool")
+def mem_pool_of_location(worker: Worker, request: Request) -> dict[str, bytes] | Later:
+    """The pool that a device allocates from."""
+    _on_device(request["location"], 0)
+    return forward(worker, request)

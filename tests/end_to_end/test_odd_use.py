@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Odd but legal use of libvgpu: it harms nobody, and nothing waits for ever."""
+
+import pytest
+
+
+def test_many_threads_copy_out_at_the_same_time(proxy):
+    """Each has a part of its copy in flight and wants room for the next, when all begin to end."""
+    proxy.run(
+        """
+import threading, time
+from cu import *
+context = start()
+size = 48 << 20
+memory, flag = alloc(size), alloc(64)
+write(memory, bytes(range(256)) * (size >> 8))
+write_u32(flag, 0)
+blocked, other = stream(), stream()
+check(lib.cuStreamWaitValue32_v2(blocked, flag, 1, 0))
+copies = []
+def work():
+    check(lib.cuCtxSetCurrent(context))
+    data = bytearray(size)
+    check(lib.cuMemcpyDtoHAsync_v2(ffi.from_buffer(data), memory, size, blocked))
+    copies.append(bytes(data))
+threads = [threading.Thread(target=work, daemon=True) for _ in range(48)]
+[t.start() for t in threads]
+time.sleep(1)
+check(lib.cuMemsetD32Async(flag, 1, 1, other))
+deadline = time.monotonic() + 20
+[t.join(max(0, deadline - time.monotonic())) for t in threads]
+assert copies == [bytes(range(256)) * (size >> 8)] * 48, len(copies)
+"""
+    )
+
+
+@pytest.mark.parametrize("word", [0, 1, 2])
+def test_destroying_a_stream_of_cuda_harms_nobody(proxy, word):
+    proxy.run(
+        f"""
+from cu import *
+start()
+p, s, e, m = alloc(64), stream(), event(), module()
+assert lib.cuStreamDestroy_v2(ffi.cast("CUstream", {word})) == INVALID_HANDLE
+check(lib.cuStreamQuery(s))
+check(lib.cuEventQuery(e))
+check(launch(function(m, "add_to"), 1, 1, u64(p), u32(1)))
+check(lib.cuStreamDestroy_v2(s))
+check(lib.cuCtxSynchronize())
+"""
+    )
+
+
+def test_a_forked_child_gets_errors_and_the_parent_goes_on(proxy):
+    proxy.run(
+        """
+import os
+from cu import *
+start()
+created = out("CUcontext", lambda p: lib.cuCtxCreate_v2(p, 0, 0))
+p, s, e, m = alloc(64), stream(), event(), module()
+view, host = host_alloc(4096)
+f = function(m, "add_to")
+child = os.fork()
+if child == 0:
+    try:
+        for status in (
+            lib.cuStreamDestroy_v2(s), lib.cuEventDestroy_v2(e), lib.cuModuleUnload(m),
+            lib.cuMemFree_v2(p), launch(f, 1, 1, u64(p), u32(1)), lib.cuCtxSynchronize(),
+            lib.cuStreamSynchronize(s), lib.cuCtxDestroy_v2(created),
+            lib.cuDevicePrimaryCtxReset_v2(0), lib.cuDevicePrimaryCtxRelease_v2(0),
+            lib.cuMemFreeHost(ffi.cast("void *", host)),
+        ):
+            assert status != 0
+        assert lib.cuInit(0) == NOT_INITIALIZED
+        os._exit(0)
+    except BaseException:
+        import traceback
+        traceback.print_exc()
+        os._exit(1)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+write_u32(p, 4)
+check(launch(f, 1, 1, u64(p), u32(1)))
+assert read_u32(p) == 5
+"""
+    )
+
+
+def test_signals_interrupt_nothing(proxy):
+    proxy.run(
+        """
+import signal, time
+from cu import *
+signal.signal(signal.SIGALRM, lambda *_: None)
+signal.siginterrupt(signal.SIGALRM, True)
+signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+start()
+p = alloc(8 << 20)
+for _ in range(5):
+    write(p, b"x" * (8 << 20))
+    assert read(p, 8 << 20) == b"x" * (8 << 20)
+    view, host = host_alloc(1 << 20)
+    check(lib.cuMemFreeHost(ffi.cast("void *", host)))
+    check(launch(function(module(), "add_to"), 1, 1, u64(p), u32(1)))
+    check(lib.cuCtxSynchronize())
+signal.setitimer(signal.ITIMER_REAL, 0)
+"""
+    )
+
+
+def test_exit_while_other_threads_call(proxy):
+    proxy.run(
+        """
+import ctypes, os, threading, time
+from cu import *
+context = start()
+p = alloc(1 << 20)
+f = function(module(), "add_to")
+def work():
+    check(lib.cuCtxSetCurrent(context))
+    while True:
+        if launch(f, 1, 1, u64(p), u32(1)) or lib.cuCtxSynchronize():
+            return
+for _ in range(8):
+    threading.Thread(target=work, daemon=True).start()
+time.sleep(0.3)
+ctypes.CDLL(None).exit(0)
+"""
+    )
