@@ -36,7 +36,8 @@ call(0x0601, "cuStreamCreateWithPriority", 5050, POSTED, fast=True, stream=creat
 call(0x0602, "cuStreamDestroy", 2000, POSTED, fast=True, no_context=True, stream=drops(STREAM))
 call(0x0603, "cuStreamDestroy_v2", 4000, POSTED, fast=True, no_context=True, stream=drops(STREAM))
 call(0x0604, "cuStreamQuery", 2000, fast=True, per_thread="_ptsz", stream=STREAM)
-call(0x0605, "cuStreamSynchronize", 2000, fast=True, lane=True, per_thread="_ptsz", stream=STREAM)
+call(0x0605, "cuStreamSynchronize", 2000, front="stream_synchronize", fast=True, lane=True,
+     per_thread="_ptsz", stream=STREAM)
 call(0x0606, "cuStreamWaitEvent", 3020, POSTED, fast=True, per_thread="_ptsz", stream=STREAM,
      event=EVENT, flags=c_uint)
 

@@ -80,6 +80,18 @@ int vgpu_is_capturing(CUstream stream, uint32_t flags)
     return vgpu_send(&cuStreamIsCapturing_call, flags, args) != CUDA_SUCCESS || capturing;
 }
 
+/* Waiting for work that is only being recorded would never end; the worker waits by recording an event,
+ * which must not become a part of the graph. */
+CUresult vgpu_front_stream_synchronize(const struct vgpu_entry *entry, void *const args[])
+{
+    uint64_t stream = *(const uint64_t *)args[0];
+
+    if (!none_open() && (stream < 3 || vgpu_is_alive(stream, 2)) &&
+        vgpu_is_capturing(*(CUstream *)args[0], entry->flags))
+        return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
+    return vgpu_forward(entry, args);
+}
+
 CUresult vgpu_pageable_capture(void)
 {
     vgpu_log(VGPU_WARNING, "a copy of pageable host memory cannot be captured: pin the memory");

@@ -437,3 +437,28 @@ check(lib.cuCtxSetCurrent(ffi.NULL))
 assert lib.cuCtxSynchronize_v2(ffi.NULL) == INVALID_CONTEXT
 check(lib.cuCtxSynchronize_v2(context))
 """)
+
+
+def test_a_capturing_stream_cannot_be_waited_for(proxy):
+    proxy.run("""
+from cu import *
+start()
+s, other = stream(), stream()
+p = alloc(4)
+write_u32(p, 0)
+add_to = function(module(), "add_to")
+check(lib.cuStreamBeginCapture_v2(s, 2))
+check(launch(add_to, 1, 1, u64(p), u32(1), on=s))
+assert lib.cuStreamSynchronize(s) == 900
+check(lib.cuStreamSynchronize(other))
+check(launch(add_to, 1, 1, u64(p), u32(1), on=s))
+graph = out("CUgraph", lambda g: lib.cuStreamEndCapture(s, g))
+count = ffi.new("size_t *")
+check(lib.cuGraphGetNodes(graph, ffi.NULL, count))
+assert count[0] == 2, count[0]
+run = out("CUgraphExec", lambda g: lib.cuGraphInstantiateWithFlags(g, graph, 0))
+for _ in range(3):
+    check(lib.cuGraphLaunch(run, s))
+check(lib.cuStreamSynchronize(s))
+assert read_u32(p) == 6
+""")
