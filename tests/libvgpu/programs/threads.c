@@ -13,6 +13,7 @@ static CUcontext context;
 struct one {
     CUfunction add;
     unsigned index, called;
+    CUdeviceptr memory, box;
 };
 
 static void count_call(void *data)
@@ -66,7 +67,7 @@ static void *work(void *data)
 
     OK(cuCtxSetCurrent(context));
     OK(cuStreamCreate(&stream, 1));
-    CUdeviceptr memory = device_memory(4), box = device_memory(512 * ROWS);
+    CUdeviceptr memory = one->memory, box = one->box;
     for (unsigned round = 0; round < ROUNDS; round++) {
         CUgraphExec executable = make_graph(one, stream, memory);
         OK(cuGraphLaunch(executable, stream));
@@ -92,7 +93,11 @@ int main(void)
 
     context = start();
     for (unsigned i = 0; i < THREADS; i++) {
-        all[i] = (struct one){function("add_to"), i, 0};
+        /* Before any thread captures: making memory waits for the context. */
+        all[i] = (struct one){.add = function("add_to"), .index = i, .memory = device_memory(4),
+                              .box = device_memory(512 * ROWS)};
+    }
+    for (unsigned i = 0; i < THREADS; i++) {
         HOLDS(pthread_create(&threads[i], NULL, work, &all[i]) == 0);
     }
     for (unsigned i = 0; i < THREADS; i++)
