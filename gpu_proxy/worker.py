@@ -73,6 +73,9 @@ class Worker:
     def _bind(self) -> Driver:
         if self.setup.compiler_fd >= 0:
             os.environ["VGPU_SOFTGPU_COMPILER_FD"] = str(self.setup.compiler_fd)
+        if self.setup.stub and self.setup.device_memory_limit:
+            # What the ledger does not see (variables of modules) the driver itself bounds.
+            os.environ["VGPU_SOFTGPU_MEMORY"] = str(self.setup.device_memory_limit)
         driver = Driver(self.setup.driver_library)
         for index, (base, version) in enumerate(EXECUTOR_FUNCTIONS):
             lib.vx_set_driver(self.vx, index, driver.address(base, version))

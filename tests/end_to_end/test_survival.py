@@ -462,3 +462,25 @@ for _ in range(3):
 check(lib.cuStreamSynchronize(s))
 assert read_u32(p) == 6
 """)
+
+
+def test_the_variables_of_a_module_cannot_exceed_the_quota(proxy):
+    proxy.run(
+        '''
+from cu import *
+start()
+image = b""".version 7.0
+.target sm_75
+.address_size 64
+.visible .global .align 4 .b8 large[%d];
+.visible .entry nothing()
+{
+    ret;
+}
+"""
+status = lib.cuModuleLoadData(ffi.new("CUmodule *"), (image % (200 << 20)) + b"\\0")
+assert status == OUT_OF_MEMORY, status
+check(lib.cuModuleLoadData(ffi.new("CUmodule *"), (image % (1 << 20)) + b"\\0"))
+''',
+        "small",
+    )
