@@ -193,11 +193,6 @@ int vgpu_object_adopt(uint64_t handle, unsigned kind, uint64_t parent);
 int vgpu_is_alive(uint64_t handle, unsigned kind);
 CUresult vgpu_bad_handle(unsigned kind);
 
-static inline CUstream vgpu_stream_handle(uint64_t value)
-{
-    return (CUstream)(uintptr_t)value;
-}
-
 /* --- Memory -------------------------------------------------------------------------------------- */
 
 enum vgpu_range_kind { VGPU_DEVICE = 1, VGPU_PINNED, VGPU_REGISTERED, VGPU_MANAGED, VGPU_RESERVED, VGPU_GLOBAL };
@@ -253,14 +248,13 @@ void vgpu_interop_start(void);
 void vgpu_context_gone(uint64_t context);
 
 /* The call descriptors that hand-written code sends. */
-#define VGPU_CALL(symbol) symbol##_call
 extern const struct idm_call vgpuFlush_call, vgpuLateError_call, vgpuCopyIn_call, vgpuCopyInChunk_call,
     vgpuCopyOut_call, vgpuCopy_call, vgpuLaunch_call, vgpuUpload_call, vgpuUploadData_call,
     vgpuModuleLoad_call, vgpuLibraryLoad_call, vgpuModuleGetFunction_call, vgpuLibraryGetKernel_call,
     vgpuHostAlloc_call, vgpuHostFree_call, vgpuCallback_call, vgpuCallbackWait_call,
     vgpuCallbackDone_call, vgpuPrimaryRetain_call, vgpuPrimaryRelease_call, vgpuContextCreate_call,
     vgpuEnvironment_call, vgpuOutput_call, cuStreamSynchronize_call, cuCtxSynchronize_call,
-    cuCtxDestroy_v2_call, cuMemAlloc_v2_call, cuMemFree_v2_call, cuMemAllocPitch_v2_call,
+    cuCtxDestroy_v2_call, cuMemAlloc_v2_call, cuMemFree_v2_call,
     cuMemsetD8Async_call, cuMemsetD16Async_call, cuMemsetD32Async_call;
 
 #endif

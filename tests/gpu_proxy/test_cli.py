@@ -106,21 +106,27 @@ def report(daemon: Daemon) -> dict[str, Any]:
     return result
 
 
+def report_when(daemon: Daemon, condition: Callable[[Any], Any]) -> Any:
+    """The first report for which a condition holds; the segment is written a few times a second."""
+    deadline = time.monotonic() + 20
+    while not condition(seen := report(daemon)):
+        assert time.monotonic() < deadline, seen
+    return seen
+
+
 def test_info_reports_live_and_ended_sessions(start: Callable[..., Daemon]) -> None:
     daemon = start("--zone=a:device_memory=1MiB,sessions=5")
     session = FrontEnd(daemon.socket("a"))
     session.ask("count", values=[10, 6, 4, 100, 200, 3, 1])
     session.ask("charge", kind="device", amount=4096)
-    time.sleep(0.4)
-    seen = report(daemon)
+    seen = report_when(daemon, lambda seen: seen["sessions"] and seen["zones"][0]["device_used"])
     (zone,), (row,) = seen["zones"], seen["sessions"]
     assert (seen["mode"], seen["devices"]) == ("stub", ["Fake GPU"])
     assert (zone["device_used"], zone["device_limit"], zone["sessions"]) == (4096, 1 << 20, 1)
     assert (row["live"], row["device_bytes"], row["counters"]["calls"]) == (True, 4096, 10)
     session.close()
     daemon.wait_for("session-ended")
-    time.sleep(0.4)
-    seen = report(daemon)
+    seen = report_when(daemon, lambda seen: not seen["sessions"][0]["live"])
     (zone,), (row,) = seen["zones"], seen["sessions"]
     assert (zone["device_used"], zone["sessions"], zone["sessions_ended"]) == (0, 0, 1)
     assert (row["live"], row["counters"]["launches"]) == (False, 3)
