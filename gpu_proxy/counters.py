@@ -21,7 +21,7 @@ from pathlib import Path
 import posix_ipc
 
 from gpu_proxy.errors import CountersError
-from idm.shared_memory import COUNTER_NAMES
+from idm.counters_page import COUNTER_NAMES
 
 MAGIC = 0x56475043  # "VGPC"
 LAYOUT = 1

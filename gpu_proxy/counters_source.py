@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from gpu_proxy.counters import SessionRow, ZoneRow
 from gpu_proxy.zone import EndedSession, Zone
-from idm.shared_memory import COUNTER_NAMES
+from idm.counters_page import COUNTER_NAMES
 
 ENDED_ROWS = 64
 

@@ -18,8 +18,9 @@ struct idm_record {
 };
 struct vx;
 struct idm_counters;
-struct vx *vx_open(void *region, struct idm_counters *counters, int request_doorbell,
-                   const int *slot_doorbells, uint32_t max_objects, int use_c);
+struct idm_bell { int fd; uint32_t port; };
+struct vx *vx_open(void *region, struct idm_counters *counters, const struct idm_bell *doorbells,
+                   uint32_t doorbell_count, int use_c);
 int vx_run(struct vx *x);
 const struct idm_record *vx_request(const struct vx *x);
 const char *vx_reason(const struct vx *x);
@@ -95,7 +96,13 @@ def build(sanitize: str = "") -> Path:
     return cbuild.extension(
         "gpu_proxy/_executor",
         binding=binding,
-        sources=[generated, *sorted(own.glob("*.c")), core / "ring.c", core / "codec.c"],
+        sources=[
+            generated,
+            *sorted(own.glob("*.c")),
+            core / "ring.c",
+            core / "bell.c",
+            core / "codec.c",
+        ],
         includes=[core, own],
         sanitize=sanitize,
     )

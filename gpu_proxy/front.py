@@ -10,8 +10,10 @@ import socket
 import struct
 from collections.abc import Callable, Sequence
 
-from idm import handshake
+from idm import handshake, memory_fd
 from idm.errors import Refused
+from idm.shared_memory import SessionMemory
+from idm.transport import PackedSnapshot
 
 SO_PEERPIDFD = 77  # Linux 6.5; before it the pid may be another's by the time it is opened
 CREDENTIALS = struct.Struct("iII")
@@ -27,6 +29,8 @@ class FrontEnd:
         raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
         self.pid, self.uid, self.gid = CREDENTIALS.unpack(raw)
         self._pidfd = self._open_pidfd()
+        self._memory: SessionMemory | None = None
+        self._shared: dict[int, int] = {}  # token: descriptor
 
     def _open_pidfd(self) -> int:
         """Return a descriptor of the process, or -1 when it is gone or cannot be seen."""
@@ -79,7 +83,50 @@ class FrontEnd:
         self._loop.remove_reader(self._socket.fileno())
         on_end("malformed: message after the hello" if said else "closed")
 
-    def send(self, payload: bytes, fds: Sequence[int] = ()) -> bool:
+    def host_bytes(self) -> int:
+        """Return what a session costs before it does anything: its region and counters."""
+        return SessionMemory.host_bytes()
+
+    async def make_memory(self, session: int) -> SessionMemory:
+        """Allocate region, doorbells and counters; a thread does it, for it takes a while."""
+        self._memory = await asyncio.to_thread(SessionMemory.create, session)
+        return self._memory
+
+    def welcome(
+        self, hello: handshake.Hello, session: int, zone: str, snapshot: PackedSnapshot
+    ) -> bool:
+        """Hand the application its session. False: it does not read."""
+        assert self._memory is not None
+        ports = [0] * (1 + handshake.DOORBELLS)
+        message = handshake.welcome(hello.features, session, len(snapshot.packed), zone, ports)
+        return self._send(message, self._memory.for_front(snapshot.fd))
+
+    def refuse(self, reason: int, text: str) -> None:
+        """Say why there is no session; an application that does not read does without."""
+        self._send(handshake.refused(reason, text))
+
+    async def share(self, token: int, size: int) -> int:
+        """Make a memfd that the application receives too. Raises OSError.
+
+        Allocating gigabytes takes a while, so a thread does it and other sessions go on.
+        """
+        name = f"vgpu-pinned-{self.pid}"
+        making = self._loop.run_in_executor(None, memory_fd.create, name, size)
+        try:
+            fd = await asyncio.shield(making)
+        except asyncio.CancelledError:
+            making.add_done_callback(_discard_result)
+            raise
+        self._shared[token] = fd
+        if not self._send(handshake.memory(token, size), [fd]):
+            raise BrokenPipeError(errno.EPIPE, "the application does not read")
+        return fd
+
+    def unshare(self, token: int) -> None:
+        """Free the pages at once; a thread does it, for it takes a while."""
+        self._loop.run_in_executor(None, memory_fd.discard, self._shared.pop(token))
+
+    def _send(self, payload: bytes, fds: Sequence[int] = ()) -> bool:
         """Send at once or not at all. False: the peer does not read, or is gone."""
         try:
             socket.send_fds(self._socket, [payload], fds, socket.MSG_DONTWAIT)
@@ -95,13 +142,21 @@ class FrontEnd:
             return  # The peer has closed already.
 
     def close(self) -> None:
-        """Give up all descriptors."""
+        """Give up all descriptors, and free all shared pages."""
+        for token in list(self._shared):
+            self.unshare(token)
         self._loop.remove_reader(self._socket.fileno())
         self._socket.close()
         if self._pidfd >= 0:
             self._loop.remove_reader(self._pidfd)
             os.close(self._pidfd)
             self._pidfd = -1
+
+
+def _discard_result(making: asyncio.Future[int]) -> None:
+    """The session ended while its memory was made; nobody else closes it."""
+    if not making.cancelled() and making.exception() is None:
+        memory_fd.discard(making.result())
 
 
 def _set_once(arrived: asyncio.Future[None]) -> None:

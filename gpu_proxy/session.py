@@ -19,12 +19,11 @@ from gpu_proxy import spawn_request as requests
 from gpu_proxy import worker_messages as messages
 from gpu_proxy.compile_helper import CompileHelper
 from gpu_proxy.errors import QuotaExceeded, ZygoteError
-from gpu_proxy.front import FrontEnd
 from gpu_proxy.worker_peer import WorkerPeer
 from gpu_proxy.zygote_link import Child
 from idm import handshake
 from idm.errors import Refused
-from idm.shared_memory import SessionMemory
+from idm.transport import Front, Memory
 
 if TYPE_CHECKING:
     from gpu_proxy.zone import Zone
@@ -36,14 +35,14 @@ STATUS_SECONDS = 1.0  # how long the zygote may take to report a status that is 
 class Session:
     """From the accepted connection to the line `session-ended`."""
 
-    def __init__(self, zone: Zone, number: int, front: FrontEnd) -> None:
+    def __init__(self, zone: Zone, number: int, front: Front) -> None:
         self.zone = zone
         self.number = number
         self.front = front
         self.program = ""
         self.welcomed = False
         self.started = time.monotonic()
-        self.memory: SessionMemory | None = None
+        self.memory: Memory | None = None
         self._worker: Child | None = None
         self._peer: WorkerPeer | None = None
         self._helper: CompileHelper | None = None
@@ -80,7 +79,7 @@ class Session:
 
     def _refuse(self, refusal: Refused) -> None:
         self.end(str(refusal))
-        self.front.send(handshake.refused(refusal.reason, str(refusal)))
+        self.front.refuse(refusal.reason, str(refusal))
         if self.zone.refusals.within():
             self._log.info(
                 "session-refused", reason=refusal.reason, text=str(refusal), pid=self.front.pid
@@ -93,7 +92,7 @@ class Session:
         self.front.watch(self.end)
         self._open_account()
         try:
-            self.memory = await asyncio.to_thread(SessionMemory.create, self.number, hello.features)
+            self.memory = await self.front.make_memory(self.number)
             await self._start_worker(hello)
         except (OSError, ZygoteError) as error:
             self._log.error("worker-failed", text=str(error))
@@ -104,7 +103,7 @@ class Session:
     def _open_account(self) -> None:
         try:
             self.zone.ledger.open(self.number)
-            self.zone.ledger.charge(self.number, "host", SessionMemory.host_bytes())
+            self.zone.ledger.charge(self.number, "host", self.front.host_bytes())
         except QuotaExceeded as error:
             text = f"zone {self.zone.name} is full: {error}"
             raise Refused(handshake.REFUSED_SESSIONS, text) from None
@@ -120,17 +119,19 @@ class Session:
             on_ready=self._worker_ready,
             on_end=self._worker_said_end,
             on_log=self._worker_log,
-            deliver_memory=self._deliver_memory,
+            front=self.front,
         )
         compiler = self.zone.plan.stub
         if compiler:
             self._helper = CompileHelper(self.zone, self.number)
         with theirs:
-            region, counters, *bells = self.memory.for_worker()
-            fds = [region, counters, theirs.fileno(), *bells]
+            share = self.memory.for_worker()
+            bells = [share.request, *share.slots]
+            fds = [share.region, share.counters, theirs.fileno(), *(bell.fd for bell in bells)]
             if self._helper:
                 fds.append(self._helper.worker_fd)
-            values = self.zone.worker_values(self.number, hello, compiler=compiler)
+            ports = tuple(bell.port for bell in bells)
+            values = self.zone.worker_values(self.number, hello, ports, compiler=compiler)
             plan = self.zone.plan.worker()
             self._worker = await self.zone.zygote.fork(
                 lambda number: requests.Fork(number, plan, worker=values), fds
@@ -156,9 +157,7 @@ class Session:
 
     def _welcome(self, hello: handshake.Hello) -> None:
         assert self.memory is not None
-        snapshot_fd, snapshot_bytes = self.zone.snapshot
-        message = handshake.welcome(hello.features, self.number, snapshot_bytes, self.zone.name)
-        if not self.front.send(message, self.memory.for_front(snapshot_fd)):
+        if not self.front.welcome(hello, self.number, self.zone.name, self.zone.snapshot):
             self.end("front-not-reading")
         self.welcomed = True
         self.memory.close_shared()
@@ -189,12 +188,6 @@ class Session:
             for key, value in message.fields.items()
         }
         self._log.warning("worker-log", said=log.printable(message.event), fields=fields)
-
-    def _deliver_memory(self, token: int, size: int, fd: int) -> bool:
-        delivered = self.front.send(handshake.memory(token, size), [fd])
-        if not delivered:
-            self.end("front-not-reading")
-        return delivered
 
     async def _tear_down(self, reason: str | None) -> None:
         """Kill, wake, wait for the worker's death, then return what was held."""

@@ -16,7 +16,7 @@ from gpu_proxy import sandbox
 from gpu_proxy.spawn_request import Fork, WorkerValues
 from gpu_proxy.worker_channel import WorkerChannel
 from gpu_proxy.worker_setup import WorkerSetup
-from idm import handshake
+from idm.transport import Doorbell
 
 EXIT_CRASHED = 70
 TRACEBACK_MAX = 1800
@@ -90,13 +90,15 @@ def _run_compiler(request: Fork, fds: list[int], entries: Entries, parent: int) 
 
 def worker_setup(values: WorkerValues, fds: list[int]) -> WorkerSetup:
     """Put values and descriptors together: region, counters, channel, doorbells, compiler."""
-    expected = 4 + handshake.DOORBELLS + values.compiler
+    expected = 3 + len(values.doorbell_ports) + values.compiler
     if len(fds) != expected:
         raise ValueError(f"{len(fds)} descriptors came and {expected} were expected")
-    region, counters, channel, request_doorbell = fds[:4]
+    region, counters, channel, *bells = fds[: 3 + len(values.doorbell_ports)]
+    request, *slots = map(Doorbell, bells, values.doorbell_ports)
     return WorkerSetup(
         session=values.session,
         zone=values.zone,
+        features=values.features,
         stub=values.stub,
         executor=values.executor,
         driver_library=values.driver_library,
@@ -105,8 +107,8 @@ def worker_setup(values: WorkerValues, fds: list[int]) -> WorkerSetup:
         max_handles=values.max_handles,
         region_fd=region,
         counters_fd=counters,
-        request_doorbell_fd=request_doorbell,
-        slot_doorbell_fds=tuple(fds[4 : 4 + handshake.DOORBELLS]),
+        request_doorbell=request,
+        slot_doorbells=tuple(slots),
         supervisor_fd=channel,
         compiler_fd=fds[-1] if values.compiler else -1,
         device_memory_limit=values.device_memory_limit,

@@ -43,6 +43,8 @@ class WorkerValues(msgspec.Struct, frozen=True):
 
     session: int
     zone: str
+    features: int
+    doorbell_ports: tuple[int, ...]  # of the request doorbell and of each slot's; 0: an eventfd
     stub: bool
     executor: str
     driver_library: str

@@ -21,6 +21,7 @@ from gpu_proxy.request import CallError, Later, Pending, Request, decode, encode
 from gpu_proxy.resources import Resources
 from gpu_proxy.worker_channel import WorkerChannel
 from gpu_proxy.worker_setup import WorkerSetup
+from idm import handshake
 from idm.api.table import Table, load
 from idm.api.types import Wire
 
@@ -48,14 +49,15 @@ class Worker:
         self._handles = 0
         self._region = mmap.mmap(setup.region_fd, lib.IDM_REGION_BYTES)
         self._counters = mmap.mmap(setup.counters_fd, COUNTERS_BYTES)
-        self._doorbells = ffi.new("int[]", list(setup.slot_doorbell_fds))
+        self._region[: handshake.HEADER.size] = handshake.header(setup.features)
+        bells = [setup.request_doorbell, *setup.slot_doorbells]
+        self._doorbells = ffi.new("struct idm_bell[]", [tuple(bell) for bell in bells])
         self.region_address = int(ffi.cast("uintptr_t", ffi.from_buffer(self._region)))
         self.vx = lib.vx_open(
             ffi.from_buffer(self._region),
             ffi.cast("struct idm_counters *", ffi.from_buffer(self._counters)),
-            setup.request_doorbell_fd,
             self._doorbells,
-            0,  # the ledger grants objects when they are needed
+            len(setup.slot_doorbells),
             setup.executor == "c",
         )
         if self.vx == ffi.NULL:

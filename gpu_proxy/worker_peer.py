@@ -13,7 +13,7 @@ from gpu_proxy import worker_messages as messages
 from gpu_proxy.errors import QuotaExceeded, WorkerProtocolError
 from gpu_proxy.ledger import Ledger
 from gpu_proxy.pace import Pace
-from idm import memory_fd
+from idm.transport import Front
 
 MESSAGES_PER_WINDOW = 2000  # a worker that says more has to wait for the next window
 WINDOW_SECONDS = 0.1
@@ -35,17 +35,18 @@ class WorkerPeer:
         on_ready: Callable[[], None],
         on_end: Callable[[str], None],
         on_log: Callable[[messages.Log], None],
-        deliver_memory: Callable[[int, int, int], bool],
+        front: Front,
     ) -> None:
-        """`deliver_memory(token, bytes, fd)` sends to the front end; false ends the session."""
+        """`front` makes the memory that the worker shares with the application."""
         self._channel = channel
         self._ledger = ledger
         self._session = session
         self._on_ready = on_ready
         self._on_end = on_end
         self._on_log = on_log
-        self._deliver_memory = deliver_memory
-        self._memories: dict[int, tuple[int, int]] = {}  # token: (descriptor, bytes)
+        self._front = front
+        self._memories: dict[int, int] = {}  # token: bytes, of what is there or being made
+        self._ready_memories: set[int] = set()
         self._making: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
         self._message_pace = Pace(MESSAGES_PER_WINDOW, WINDOW_SECONDS)
@@ -56,7 +57,7 @@ class WorkerPeer:
         self._loop.add_reader(channel.fileno(), self._readable)
 
     def close(self) -> None:
-        """Stop listening and free all pinned memory."""
+        """Stop listening. The front frees what it has shared when it is closed."""
         if self.closed:
             return
         self.closed = True
@@ -66,9 +67,6 @@ class WorkerPeer:
         for task in self._making:
             task.cancel()
         self._channel.close()
-        for fd, _ in self._memories.values():
-            self._loop.run_in_executor(None, memory_fd.discard, fd)
-        self._memories.clear()
 
     def _readable(self) -> None:
         try:
@@ -139,45 +137,39 @@ class WorkerPeer:
     def _memory(self, request: messages.Memory) -> None:
         if request.token in self._memories or request.token >= 1 << 64:
             raise WorkerProtocolError(f"memory token {request.token} is in use or impossible")
-        full = len(self._memories) + len(self._making) >= MEMORIES_MAX
         try:
-            if full or request.bytes < MEMORY_BYTES_MIN:
+            if len(self._memories) >= MEMORIES_MAX or request.bytes < MEMORY_BYTES_MIN:
                 raise QuotaExceeded("host", request.bytes, 0, 0)
             self._ledger.charge(self._session, "host", request.bytes)
         except QuotaExceeded:
             self._reply(messages.MemoryVerdict(request.id, ok=False))
             return
+        self._memories[request.token] = request.bytes
         task = self._loop.create_task(self._make_memory(request))
         self._making.add(task)
         task.add_done_callback(self._making.discard)
 
     async def _make_memory(self, request: messages.Memory) -> None:
-        """Allocating gigabytes takes a while, so a thread does it and other sessions go on."""
-        name = f"vgpu-pinned-{self._session}"
-        making = self._loop.run_in_executor(None, memory_fd.create, name, request.bytes)
+        """Other sessions go on meanwhile: allocating gigabytes takes a while."""
         try:
-            fd = await asyncio.shield(making)
-        except asyncio.CancelledError:
-            making.add_done_callback(_discard_result)
-            raise
+            fd = await self._front.share(request.token, request.bytes)
+        except BrokenPipeError:
+            self._on_end("front-not-reading")
         except OSError:
+            del self._memories[request.token]
             self._ledger.release(self._session, "host", request.bytes)
             self._reply(messages.MemoryVerdict(request.id, ok=False))
-            return
-        if request.token in self._memories:
-            memory_fd.discard(fd)
-            self._on_end("worker-protocol: memory token used twice")
-            return
-        self._memories[request.token] = (fd, request.bytes)
-        if self._deliver_memory(request.token, request.bytes, fd):
+        else:
+            self._ready_memories.add(request.token)
             self._reply(messages.MemoryVerdict(request.id, ok=True), fd)
 
     def _memory_freed(self, message: messages.MemoryFreed) -> None:
-        fd, size = self._memories.get(message.token, (-1, -1))
-        if size != message.bytes:
+        size = self._memories.get(message.token, -1)
+        if size != message.bytes or message.token not in self._ready_memories:
             raise WorkerProtocolError(f"no pinned memory {message.token} of {message.bytes} bytes")
         del self._memories[message.token]
-        self._loop.run_in_executor(None, memory_fd.discard, fd)
+        self._ready_memories.remove(message.token)
+        self._front.unshare(message.token)
         self._ledger.release(self._session, "host", size)
 
     def _log(self, message: messages.Log) -> None:
@@ -192,9 +184,3 @@ class WorkerPeer:
             socket.send_fds(self._channel, [messages.encode(reply)], fds, socket.MSG_DONTWAIT)
         except OSError:
             self._on_end("worker-not-reading")
-
-
-def _discard_result(making: asyncio.Future[int]) -> None:
-    """The session ended while its memory was made; nobody else closes it."""
-    if not making.cancelled() and making.exception() is None:
-        memory_fd.discard(making.result())

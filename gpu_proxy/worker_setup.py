@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from idm.transport import Doorbell
+
 
 @dataclass(frozen=True)
 class WorkerSetup:
@@ -18,10 +20,11 @@ class WorkerSetup:
     window_base: int  # the pinned window's address in the application
     window_bytes: int
     max_handles: int
-    region_fd: int  # memfd of struct idm_header and what follows it
+    features: int  # of the protocol, as agreed in the handshake
+    region_fd: int  # of struct idm_header and what follows it; mapped from offset 0
     counters_fd: int  # memfd of struct idm_counters, shared with the supervisor only
-    request_doorbell_fd: int  # eventfd
-    slot_doorbell_fds: tuple[int, ...]  # eventfds, IDM_DOORBELLS of them
+    request_doorbell: Doorbell
+    slot_doorbells: tuple[Doorbell, ...]  # at most IDM_DOORBELLS
     supervisor_fd: int  # SOCK_SEQPACKET: JSON messages, see gpu_proxy/worker_channel.py
     compiler_fd: int  # SOCK_STREAM to the compile helper of the software GPU, or -1
     device_memory_limit: int  # bytes the zone may use, 0: the whole device

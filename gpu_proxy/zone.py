@@ -27,6 +27,7 @@ from gpu_proxy.snapshot import Snapshot
 from gpu_proxy.zygote_link import ZygoteLink
 from idm import memory_fd
 from idm.handshake import HANDLE_MAX, SOCKET_NAME, Hello
+from idm.transport import PackedSnapshot
 
 BACKLOG = 128
 PATH_MAX = 107  # of a unix socket's address
@@ -81,7 +82,7 @@ class Zone:
         )
         packed = snapshot.for_zone(zone.device_memory).pack()
         fd = memory_fd.create(f"vgpu-snapshot-{zone.name}", len(packed), packed, read_only=True)
-        self.snapshot = (fd, len(packed))
+        self.snapshot = PackedSnapshot(packed, fd)
         self.live: dict[int, Session] = {}
         self.ended_sessions: deque[EndedSession] = deque(maxlen=ENDED_KEPT)
         self.ended_totals: dict[str, int] = {}
@@ -111,8 +112,7 @@ class Zone:
             session.end("stopped")
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=seconds)
-        fd, _ = self.snapshot
-        os.close(fd)
+        os.close(self.snapshot.fd)
 
     def handshake_over(self) -> None:
         """One pending connection less: there is room to accept again."""
@@ -136,11 +136,15 @@ class Zone:
             )
         )
 
-    def worker_values(self, session: int, hello: Hello, *, compiler: bool) -> requests.WorkerValues:
+    def worker_values(
+        self, session: int, hello: Hello, ports: tuple[int, ...], *, compiler: bool
+    ) -> requests.WorkerValues:
         """Return what a worker of this zone is told."""
         return requests.WorkerValues(
             session=session,
             zone=self.name,
+            features=hello.features,
+            doorbell_ports=ports,
             stub=self._daemon.stub,
             executor=self._daemon.executor,
             driver_library=self._driver_library,

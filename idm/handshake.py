@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from idm.errors import Refused
@@ -28,7 +29,7 @@ REFUSED_VERSION, REFUSED_WINDOW, REFUSED_SESSIONS, REFUSED_INTERNAL, REFUSED_MAL
 
 HEADER = struct.Struct("<IIQIIIIII")
 HELLO = struct.Struct("<IIIIQQQ192s")
-WELCOME = struct.Struct("<IIIIQQQ64s")
+WELCOME = struct.Struct("<IIIIQQQ64s65I4x")
 REFUSED = struct.Struct("<II192s")
 MEMORY = struct.Struct("<IIQQ")
 TEXT_BYTES = 192
@@ -82,11 +83,24 @@ def _field(text: str, size: int) -> bytes:
     return text.encode()[: size - 1].decode("utf-8", "ignore").encode()
 
 
-def welcome(features: int, session: int, snapshot_bytes: int, zone: str) -> bytes:
-    """Return a welcome; its descriptors travel beside it."""
-    name = _field(zone, 64)
+def welcome(
+    features: int, session: int, snapshot_bytes: int, zone: str, ports: Sequence[int]
+) -> bytes:
+    """Return a welcome; its descriptors travel beside it.
+
+    `ports` are the event channels of the request doorbell and of each slot's; 0 for an eventfd.
+    """
+    padded = [*ports, *[0] * (1 + DOORBELLS - len(ports))]
     return WELCOME.pack(
-        MSG_WELCOME, MAGIC, VERSION, DOORBELLS, features, session, snapshot_bytes, name
+        MSG_WELCOME,
+        MAGIC,
+        VERSION,
+        len(ports) - 1,
+        features,
+        session,
+        snapshot_bytes,
+        _field(zone, 64),
+        *padded,
     )
 
 

@@ -44,7 +44,7 @@ def build(cc: str = "", sanitize: str = "", out: Path | None = None) -> Path:
     FFI().cdef(interface.cdef(table))  # an independent parse of what is about to be compiled
     generated = root / "build" / "libvgpu"
     hand_written = sorted((root / "libvgpu" / "csrc").glob("*.c"))
-    shared = [root / "idm" / "csrc" / name for name in ("ring.c", "codec.c")]
+    shared = [root / "idm" / "csrc" / name for name in ("ring.c", "bell.c", "codec.c")]
     shared += sorted((root / "idm" / "csrc" / "interop").glob("*.c"))
     sources = [*generate(table, generated, hand_written), *hand_written, *shared]
     instrument = [f"-fsanitize={sanitize}"] if sanitize else []

@@ -17,14 +17,13 @@ enum {
     KIND_CONTEXT = 1,
 };
 
-struct vx *vx_open(void *region, struct idm_counters *counters, int request_doorbell,
-                   const int *slot_doorbells, uint32_t max_objects, int use_c)
+struct vx *vx_open(void *region, struct idm_counters *counters, const struct idm_bell *doorbells,
+                   uint32_t doorbell_count, int use_c)
 {
     struct vx *x = calloc(1, sizeof *x);
 
     if (!x)
         return NULL;
-    x->object_limit = max_objects;
     x->objects = calloc(IDM_HANDLE_MAX, sizeof *x->objects); /* address space, touched as needed */
     if (!x->objects) {
         free(x);
@@ -34,8 +33,9 @@ struct vx *vx_open(void *region, struct idm_counters *counters, int request_door
     x->region = region;
     x->back = (struct idm_back *)((uint8_t *)region + IDM_BACK_AT);
     x->counters = counters;
-    x->request_doorbell = request_doorbell;
-    x->slot_doorbells = slot_doorbells;
+    x->request_doorbell = doorbells[0];
+    x->slot_doorbells = doorbells + 1;
+    x->doorbells = doorbell_count;
     x->use_c = use_c;
     x->waiter_slot = -1;
     x->output = -1;
@@ -129,12 +129,8 @@ void vx_answer(struct vx *x, uint32_t slot, uint32_t sequence, uint32_t reply, i
     uint8_t *to = reply ? idm_chunk_at(x->region, reply - 1) : idm_slot_at(x->region, slot)->data;
     if (data && bytes)
         memcpy(to, data, bytes);
-    if (idm_complete(x->region, slot, sequence, status, bytes) && slot < IDM_DOORBELLS) {
-        uint64_t one = 1;
-        /* A full eventfd already wakes its owner. */
-        if (write(x->slot_doorbells[slot], &one, sizeof one) < 0)
-            return;
-    }
+    if (idm_complete(x->region, slot, sequence, status, bytes) && slot < x->doorbells)
+        idm_bell_ring(x->slot_doorbells[slot]); /* Whoever sleeps on a broken one is woken by the socket. */
 }
 
 /* CUresults after which the context is of no more use. */
@@ -197,14 +193,12 @@ static int ring_is_empty(struct vx *x)
 /* Sleep until the doorbell rings, or for a nap when something is pending. */
 static void sleep_on_doorbell(struct vx *x, uint32_t nap_us)
 {
-    struct pollfd doorbell = {.fd = x->request_doorbell, .events = POLLIN};
+    struct pollfd doorbell = {.fd = x->request_doorbell.fd, .events = POLLIN};
     struct timespec nap = {0, (long)nap_us * 1000};
-    uint64_t drained;
 
     idm_prepare_to_wait(&x->consumer);
     if (ring_is_empty(x) && !x->stop && ppoll(&doorbell, 1, nap_us ? &nap : NULL, NULL) > 0)
-        while (read(x->request_doorbell, &drained, sizeof drained) > 0)
-            continue;
+        idm_bell_clear(x->request_doorbell);
     idm_end_wait(&x->consumer);
 }
 
@@ -216,8 +210,9 @@ static void idle(struct vx *x)
 
     if (x->busy_since)
         atomic_fetch_add_explicit(&x->counters->busy_ns, start - x->busy_since, memory_order_relaxed);
-    unsigned my_cpu = (unsigned)sched_getcpu() + 1;
-    int may_spin = atomic_load_explicit(&x->consumer.front->cpu, memory_order_relaxed) != my_cpu;
+    /* Between domains the numbers of CPUs say nothing: 0 is nobody's. */
+    unsigned my_cpu = x->request_doorbell.port ? 0 : (unsigned)sched_getcpu() + 1;
+    int may_spin = !my_cpu || atomic_load_explicit(&x->consumer.front->cpu, memory_order_relaxed) != my_cpu;
 
     atomic_store_explicit(&x->back->cpu, my_cpu, memory_order_relaxed);
     while (ring_is_empty(x) && !x->stop) {

@@ -13,6 +13,7 @@
 #include <pthread.h>
 #include <stdint.h>
 
+#include "bell.h"
 #include "call.h"
 #include "codec.h"
 #include "idm.h"
@@ -97,8 +98,9 @@ struct vx {
     struct idm_back *back;
     struct idm_consumer consumer;
     struct idm_counters *counters;
-    int request_doorbell;
-    const int *slot_doorbells;
+    struct idm_bell request_doorbell;
+    const struct idm_bell *slot_doorbells;
+    uint32_t doorbells;         /* slots that have one */
     int use_c;
     int output;                 /* read end of the pipe that kernels print to, or -1 */
     uint64_t launches, launches_seen; /* so that only work since the last look is looked for */
@@ -147,8 +149,8 @@ struct vx {
     uint8_t results[IDM_CHUNK_BYTES];
 };
 
-struct vx *vx_open(void *region, struct idm_counters *counters, int request_doorbell,
-                   const int *slot_doorbells, uint32_t max_objects, int use_c);
+struct vx *vx_open(void *region, struct idm_counters *counters, const struct idm_bell *doorbells,
+                   uint32_t doorbell_count, int use_c);
 int vx_run(struct vx *x);
 const struct idm_record *vx_request(const struct vx *x);
 const char *vx_reason(const struct vx *x);

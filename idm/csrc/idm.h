@@ -4,7 +4,7 @@
  *
  * One region holds everything that front end and back end share. Each page has one writer:
  *
- *   header   written once by the supervisor, before anyone maps it
+ *   header   written once by the back end, before the welcome
  *   front    the front end's: how far it has produced, and whether a slot's owner sleeps
  *   back     the back end's: how far it has consumed, whether it sleeps, the sticky error, freed chunks
  *   slots    one completion slot a waiting thread; the back end writes, the front end reads
@@ -32,7 +32,7 @@ enum {
     IDM_SLOTS = 256,                /* threads of one session that wait at the same time */
     IDM_SLOT_BYTES = 4096,
     IDM_SLOT_DATA = IDM_SLOT_BYTES - 64,
-    IDM_DOORBELLS = 64,             /* slots that have an eventfd; the others sleep and look again */
+    IDM_DOORBELLS = 64,             /* most slots with a doorbell; the others sleep and look again */
     IDM_CHUNK_BYTES = 512 << 10,
     IDM_CHUNKS = 32,
     IDM_PARAMS_MAX = 16,
@@ -129,7 +129,8 @@ struct idm_hello {
 };
 
 /* Descriptors of a welcome, in order: the region, the device snapshot (sealed, read only), the request
- * doorbell, then one doorbell for each of the first `doorbells` slots. */
+ * doorbell, then one doorbell for each of the first `doorbells` slots. A doorbell is an eventfd, or where its
+ * entry in `ports` is not 0, a file of /dev/xen/evtchn with that local port. */
 struct idm_welcome {
     uint32_t type;
     uint32_t magic;
@@ -139,6 +140,8 @@ struct idm_welcome {
     uint64_t session;               /* for logs only */
     uint64_t snapshot_bytes;
     char zone[64];
+    uint32_t ports[1 + IDM_DOORBELLS]; /* of the doorbells, in the order of the descriptors */
+    uint32_t padding;
 };
 
 struct idm_refused {

@@ -22,13 +22,13 @@
 #define MAP_FIXED_NOREPLACE 0x100000
 #endif
 
-enum { WELCOME_FDS = 3 + IDM_DOORBELLS, WINDOW_TRIES = 8, PATH_BYTES = 256, ANSWER_MS = 30000 };
+enum { FIXED_FDS = 2, WELCOME_FDS = FIXED_FDS + 1 + IDM_DOORBELLS, WINDOW_TRIES = 8, PATH_BYTES = 256, ANSWER_MS = 30000 };
 
 struct vgpu_process vgpu = {
     .attach = PTHREAD_MUTEX_INITIALIZER,
     .ring = PTHREAD_MUTEX_INITIALIZER,
     .socket = -1,
-    .request_doorbell = -1,
+    .request_doorbell = {.fd = -1},
 };
 
 /* The one match of a pattern. 0, -ENOENT, or -E2BIG after listing what there is. */
@@ -163,7 +163,8 @@ static void *map_shared(int fd, size_t bytes, int protection)
 {
     struct stat status;
 
-    if (fstat(fd, &status) != 0 || (uint64_t)status.st_size < bytes)
+    /* Granted pages are a device's: it maps all of them or nothing. */
+    if (fstat(fd, &status) != 0 || (!S_ISCHR(status.st_mode) && (uint64_t)status.st_size < bytes))
         return NULL;
     void *mapped = mmap(NULL, bytes, protection, MAP_SHARED, fd, 0);
     return mapped == MAP_FAILED ? NULL : mapped;
@@ -178,8 +179,8 @@ static int snapshot_is_sane(const struct idm_snapshot *snapshot, uint64_t bytes)
 
 static int take_welcome(const struct idm_welcome *welcome, const int fds[], int fd_count)
 {
-    if (fd_count != WELCOME_FDS || welcome->version != IDM_VERSION || welcome->doorbells != IDM_DOORBELLS ||
-        welcome->snapshot_bytes < sizeof(struct idm_snapshot) || welcome->snapshot_bytes > (1u << 24))
+    if (welcome->version != IDM_VERSION || welcome->doorbells > IDM_DOORBELLS ||
+        fd_count != FIXED_FDS + 1 + (int)welcome->doorbells || welcome->snapshot_bytes < sizeof(struct idm_snapshot) || welcome->snapshot_bytes > (1u << 24))
         return -EPROTO;
     vgpu.region = map_shared(fds[0], IDM_REGION_BYTES, PROT_READ | PROT_WRITE);
     vgpu.snapshot = map_shared(fds[1], welcome->snapshot_bytes, PROT_READ);
@@ -189,8 +190,10 @@ static int take_welcome(const struct idm_welcome *welcome, const int fds[], int 
         return -EPROTO;
     /* A forked child must never touch its parent's ring. */
     madvise(vgpu.region, IDM_REGION_BYTES, MADV_DONTFORK);
-    vgpu.request_doorbell = fds[2];
-    memcpy(vgpu.slot_doorbells, fds + 3, sizeof vgpu.slot_doorbells);
+    vgpu.request_doorbell = (struct idm_bell){fds[FIXED_FDS], welcome->ports[0]};
+    vgpu.doorbells = welcome->doorbells;
+    for (unsigned i = 0; i < vgpu.doorbells; i++)
+        vgpu.slot_doorbells[i] = (struct idm_bell){fds[FIXED_FDS + 1 + i], welcome->ports[1 + i]};
     vgpu.front = (struct idm_front *)(vgpu.region + IDM_FRONT_AT);
     vgpu.back = (const struct idm_back *)(vgpu.region + IDM_BACK_AT);
     vgpu.session = welcome->session;
@@ -263,9 +266,9 @@ static void in_child(void)
     atomic_store(&vgpu.state, VGPU_FORKED);
     atomic_store(&vgpu.initialised, 0);
     close(vgpu.socket);
-    close(vgpu.request_doorbell);
-    for (int i = 0; i < IDM_DOORBELLS; i++)
-        close(vgpu.slot_doorbells[i]);
+    close(vgpu.request_doorbell.fd);
+    for (unsigned i = 0; i < vgpu.doorbells; i++)
+        close(vgpu.slot_doorbells[i].fd);
     vgpu.socket = -1;
 }
 

@@ -118,9 +118,7 @@ static void translate_devices(const struct idm_call *call, struct idm_record *re
 
 static void ring_doorbell(void)
 {
-    uint64_t one = 1;
-
-    if (write(vgpu.request_doorbell, &one, sizeof one) < 0 && errno != EAGAIN)
+    if (idm_bell_ring(vgpu.request_doorbell))
         vgpu_died("its doorbell is broken");
 }
 

@@ -84,21 +84,19 @@ static int is_done(const struct idm_slot *slot, uint32_t sequence)
 /* Sleep until the doorbell rings or the session ends. Slots without a doorbell look again soon. */
 static CUresult park(unsigned slot, uint32_t sequence)
 {
-    struct pollfd wait[2] = {{.fd = vgpu.socket, .events = POLLRDHUP},
-                             {.fd = slot < IDM_DOORBELLS ? vgpu.slot_doorbells[slot] : -1,
-                              .events = POLLIN}};
-    uint64_t drained;
+    int has_bell = slot < vgpu.doorbells;
+    struct idm_bell bell = has_bell ? vgpu.slot_doorbells[slot] : (struct idm_bell){.fd = -1};
+    struct pollfd wait[2] = {{.fd = vgpu.socket, .events = POLLRDHUP}, {.fd = bell.fd, .events = POLLIN}};
     CUresult status = CUDA_SUCCESS;
 
     atomic_store_explicit(&vgpu.front->parked[slot], 1, memory_order_relaxed);
     /* The back end writes `done`, then looks at `parked`; we do it the other way round. */
     atomic_thread_fence(memory_order_seq_cst);
     if (!is_done(idm_slot_at(vgpu.region, slot), sequence)) {
-        if (slot >= IDM_DOORBELLS)
+        if (!has_bell)
             nap();
-        int ready = poll(wait, 2, slot < IDM_DOORBELLS ? -1 : 0);
-        if (ready > 0 && wait[1].revents & POLLIN && read(wait[1].fd, &drained, sizeof drained) < 0 &&
-            errno != EAGAIN)
+        int ready = poll(wait, 2, has_bell ? -1 : 0);
+        if (ready > 0 && wait[1].revents & POLLIN && idm_bell_clear(bell))
             status = vgpu_died("its doorbell is broken");
         if (ready > 0 && wait[0].revents & (POLLHUP | POLLRDHUP | POLLERR) &&
             !is_done(idm_slot_at(vgpu.region, slot), sequence))

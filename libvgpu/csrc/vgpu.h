@@ -16,6 +16,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "bell.h"
 #include "call.h"
 #include "codec.h"
 #include "cuda_abi.h"
@@ -79,8 +80,9 @@ struct vgpu_process {
     CUresult failure;               /* what cuInit returns when state is VGPU_FAILED */
     _Atomic int dead;               /* CUresult of every later call once the session is gone, or 0 */
     int socket;
-    int request_doorbell;
-    int slot_doorbells[IDM_DOORBELLS];
+    struct idm_bell request_doorbell;
+    struct idm_bell slot_doorbells[IDM_DOORBELLS];
+    unsigned doorbells;             /* slots that have one */
     uint8_t *region;
     struct idm_front *front;
     const struct idm_back *back;

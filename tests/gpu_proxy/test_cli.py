@@ -21,7 +21,7 @@ from gpu_proxy.cli import places
 from gpu_proxy.cli.run import environment
 from gpu_proxy.cli.top import Rates
 from gpu_proxy.counters import Report, SessionRow
-from idm.shared_memory import COUNTER_NAMES
+from idm.counters_page import COUNTER_NAMES
 
 
 def vgpu(*arguments: str, **more: Any) -> subprocess.CompletedProcess[str]:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from gpu_proxy import counters
 from gpu_proxy.counters import CountersReader, CountersWriter, SessionRow, ZoneRow
 from gpu_proxy.errors import CountersError
-from idm.shared_memory import COUNTER_NAMES
+from idm.counters_page import COUNTER_NAMES
 
 words = st.integers(0, 2**64 - 1)
 counted = st.fixed_dictionaries(dict.fromkeys(COUNTER_NAMES, words))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from gpu_proxy import snapshot
 from gpu_proxy.errors import DriverMissing
-from idm import handshake, shared_memory
+from idm import counters_page, handshake
 from idm.errors import Refused
 
 CSRC = Path(__file__).parents[2] / "idm" / "csrc"
@@ -26,9 +26,9 @@ EXPECTED = {
     "sizeof(struct idm_snapshot)": snapshot.HEAD.size,
     "sizeof(struct idm_device)": snapshot.DEVICE.size,
     "offsetof(struct idm_device, memory_bytes)": 296,
-    "offsetof(struct idm_counters, reserved)": shared_memory.COUNTERS.size,
-    "offsetof(struct idm_counters, busy_ns)": 8 * shared_memory.COUNTER_NAMES.index("busy_ns"),
-    "offsetof(struct idm_counters, launches)": 8 * shared_memory.COUNTER_NAMES.index("launches"),
+    "offsetof(struct idm_counters, reserved)": counters_page.COUNTERS.size,
+    "offsetof(struct idm_counters, busy_ns)": 8 * counters_page.COUNTER_NAMES.index("busy_ns"),
+    "offsetof(struct idm_counters, launches)": 8 * counters_page.COUNTER_NAMES.index("launches"),
     "IDM_MAGIC": handshake.MAGIC,
     "IDM_VERSION": handshake.VERSION,
     "IDM_PAGE": handshake.PAGE,

@@ -77,8 +77,8 @@ def test_nothing_is_inherited(shared_daemon: Daemon) -> None:
     seen = session.ask("whoami")
     setup = seen["setup"]
     given = {
-        setup["region_fd"], setup["counters_fd"], setup["request_doorbell_fd"],
-        *setup["slot_doorbell_fds"], setup["supervisor_fd"], setup["compiler_fd"],
+        setup["region_fd"], setup["counters_fd"], setup["request_doorbell"][0],
+        *(bell[0] for bell in setup["slot_doorbells"]), setup["supervisor_fd"], setup["compiler_fd"],
     }  # fmt: skip
     # The only others: the channel's spare copy, two mappings of this worker, the listing.
     assert len(set(seen["fds"]) - given - {0, 1, 2}) <= 4

@@ -68,11 +68,12 @@ class FakeWorker:
         self.resources = Resources()
         self._region = mmap.mmap(-1, lib.IDM_REGION_BYTES)
         self._counters = mmap.mmap(-1, COUNTERS_BYTES)
-        self._doorbells = ffi.new("int[64]", [-1] * 64)
+        self._doorbells = ffi.new("struct idm_bell[65]", [(-1, 0)] * 65)
         self.region_address = int(ffi.cast("uintptr_t", ffi.from_buffer(self._region)))
         counters = ffi.cast("struct idm_counters *", ffi.from_buffer(self._counters))
         region = ffi.from_buffer(self._region)
-        self.vx = lib.vx_open(region, counters, -1, self._doorbells, 1000, 1)
+        self.vx = lib.vx_open(region, counters, self._doorbells, 64, 1)
+        lib.vx_set_object_limit(self.vx, 1000)
         assert lib.vx_range_add(self.vx, DEVICE_BASE, DEVICE_BYTES, 0) == 0
 
     def current(self) -> int:

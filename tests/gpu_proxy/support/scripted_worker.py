@@ -32,20 +32,21 @@ class Script:
         self.setup = setup
         self.channel = WorkerChannel(setup.supervisor_fd)
         self.region = mmap.mmap(setup.region_fd, handshake.REGION_BYTES)
+        self.region[: handshake.HEADER.size] = handshake.header(setup.features)
         self.counters = mmap.mmap(setup.counters_fd, handshake.PAGE)
         self.memories: dict[int, mmap.mmap] = {}
 
     def run(self) -> None:
         """Serve until killed."""
         while True:
-            os.set_blocking(self.setup.request_doorbell_fd, True)
-            os.eventfd_read(self.setup.request_doorbell_fd)
+            os.set_blocking(self.setup.request_doorbell.fd, True)
+            os.eventfd_read(self.setup.request_doorbell.fd)
             end = self.region.find(b"\0", STAGING_AT)
             command = json.loads(self.region[STAGING_AT:end])
             answer = getattr(self, command.pop("do"))(**command)
             data = json.dumps(answer).encode() + b"\0"
             self.region[SLOT_AT : SLOT_AT + len(data)] = data
-            os.eventfd_write(self.setup.slot_doorbell_fds[0], 1)
+            os.eventfd_write(self.setup.slot_doorbells[0].fd, 1)
 
     def charge(self, kind: Any, amount: int) -> bool:
         return self.channel.charge(kind, amount)
