@@ -45,19 +45,28 @@ class Always:
 
 @dataclass(frozen=True)
 class Match:
-    """One action where the masked argument is one of `values`, another where not."""
+    """One action where the masked argument is one of `values`, another where not.
+
+    An argument that as a whole is one of `exceptions` counts as if it were not.
+    """
 
     argument: int
     values: tuple[int, ...]
     then: int
     otherwise: int
     mask: int = EVERY_BIT
+    exceptions: tuple[int, ...] = ()
 
     def block(self) -> list[Instruction]:
         """Return the instructions."""
-        count = len(self.values)
+        count, excepted = len(self.values), len(self.exceptions)
         return [
             (LOAD, 0, 0, AT_ARGUMENTS + 8 * self.argument),
+            # To the return after all values: over the other exceptions, the mask, the values.
+            *(
+                (JUMP_EQUAL, excepted - i + count, 0, v & EVERY_BIT)
+                for i, v in enumerate(self.exceptions)
+            ),
             (AND, 0, 0, self.mask),
             # From value i the way to the end leads over the other values and one return.
             *((JUMP_EQUAL, count - i, 0, v & EVERY_BIT) for i, v in enumerate(self.values)),

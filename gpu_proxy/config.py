@@ -30,6 +30,7 @@ class ZoneConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     isolation: str = "shared"
     pending: Count = 32  # connections whose handshake is not finished
     environment: dict[str, str] = {}  # CUDA_* settings for the driver in the workers
+    domain: str = ""  # name of the pod domain that this zone is; needs --xen
 
 
 class WorkersConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -74,6 +74,8 @@ OPEN_WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 FCNTL_COMMANDS = (0, 1, 2, 3, 4, 5, 6, 7, 36, 37, 38, 1030, 1031, 1032, 1033, 1034)
 IOCTL_PLAIN = (0x5401, 0x541B, 0x5421, 0x5450, 0x5451)  # TCGETS, FIONREAD, FIONBIO, FI(ON)CLEX
 IOCTL_XEN = (0x4500, 0x4700, 0x5000)  # the types of evtchn, gntdev and privcmd
+# A worker may ring a doorbell between domains. It may map and bind nothing: the broker does.
+EVENT_CHANNEL_NOTIFY = 0x44504
 PRCTL_OPTIONS = (3, 15, 16, 23, 29, 30, 0x53564D41)  # names, slack, reading; PR_SET_VMA
 PR_SET_PDEATHSIG = 1
 
@@ -87,7 +89,7 @@ def _looked_at(pid: int) -> dict[str, Rule]:
         "open": Match(1, (0,), ALLOW, DENY, mask=OPEN_WRITES),
         "openat": Match(2, (0,), ALLOW, DENY, mask=OPEN_WRITES),
         "fcntl": Match(1, FCNTL_COMMANDS, ALLOW, DENY),
-        "ioctl": Match(1, IOCTL_PLAIN, ALLOW, DENY),
+        "ioctl": Match(1, (*IOCTL_PLAIN, EVENT_CHANNEL_NOTIFY), ALLOW, DENY),
         "prctl": Match(0, PRCTL_OPTIONS, ALLOW, DENY),
         "prlimit64": Match(0, (0, pid), ALLOW, DENY),
         "tgkill": Match(0, (pid,), ALLOW, DENY),
@@ -101,7 +103,9 @@ def _for_profile(profile: str) -> dict[str, Rule]:
             # Landlock and the file's mode decide which device may be opened for writing.
             "openat": Match(2, (0,), ALLOW, DENY, mask=os.O_CREAT | os.O_TRUNC | os.O_APPEND),
             "open": Match(1, (0,), ALLOW, DENY, mask=os.O_CREAT | os.O_TRUNC | os.O_APPEND),
-            "ioctl": Match(1, IOCTL_XEN, DENY, ALLOW, mask=0xFF00),
+            "ioctl": Match(
+                1, IOCTL_XEN, DENY, ALLOW, mask=0xFF00, exceptions=(EVENT_CHANNEL_NOTIFY,)
+            ),
         }
     if profile == "compiler":
         # It has a process namespace of its own, so signals reach nobody else.

@@ -11,7 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpu_proxy.config import Config, Source, WorkersConfig, ZoneConfig
+from gpu_proxy.config import (
+    ZONES_MAX,
+    Config,
+    Source,
+    WorkersConfig,
+    ZoneConfig,
+    parse_zone_option,
+)
 from gpu_proxy.errors import ConfigError
 from gpu_proxy.sizes import parse_size
 
@@ -34,6 +41,7 @@ class ZoneSettings:
     isolation: str
     pending: int
     environment: dict[str, str]
+    domain: str = ""  # name of the pod domain, or "" for a zone of this kernel
 
 
 @dataclass(frozen=True)
@@ -48,6 +56,7 @@ class Settings:
     zones: tuple[ZoneSettings, ...]
     worker_module: str = "gpu_proxy.worker"
     probe_module: str = "gpu_proxy.probe"
+    xen: bool = False
 
 
 def default_runtime_dir() -> Path:
@@ -70,7 +79,7 @@ def default_state_dir(runtime_dir: Path, *, chosen: bool) -> Path:
     return (Path(base) if base else Path.home() / ".local" / "state") / "vgpu"
 
 
-def resolve(config: Config, source: Source, *, stub: bool) -> Settings:
+def resolve(config: Config, source: Source, *, stub: bool, xen: bool = False) -> Settings:
     """Look everything up. Raises ConfigError."""
     chosen = bool(config.runtime_dir)
     runtime_dir = Path(config.runtime_dir).absolute() if chosen else default_runtime_dir()
@@ -82,7 +91,25 @@ def resolve(config: Config, source: Source, *, stub: bool) -> Settings:
     named = config.zone or {DEFAULT_ZONE: ZoneConfig()}
     zones = tuple(_zone(n, i, z, source) for i, (n, z) in enumerate(named.items()))
     _check_isolation(zones, source)
-    return Settings(stub, runtime_dir, state_dir, config.executor, config.workers, zones)
+    _check_domains(zones, source, xen=xen)
+    return Settings(stub, runtime_dir, state_dir, config.executor, config.workers, zones, xen=xen)
+
+
+def announced_zone(name: str, domain: int, given: dict[str, str]) -> ZoneSettings:
+    """Return the zone of a pod domain that the toolstack announced. Raises ConfigError."""
+    text = f"{name}:" + ",".join(f"{key}={value}" for key, value in given.items())
+    name, zone = parse_zone_option(text)
+    return _zone(name, ZONES_MAX + domain, zone, Source())
+
+
+def _check_domains(zones: tuple[ZoneSettings, ...], source: Source, *, xen: bool) -> None:
+    named = [zone.domain for zone in zones if zone.domain]
+    for zone in zones:
+        key = f"zone.{zone.name}.domain"
+        if zone.domain and not xen:
+            raise source.error(key, "pod domains are served with --xen")
+        if zone.domain and named.count(zone.domain) > 1:
+            raise source.error(key, f"domain {zone.domain!r} is two zones")
 
 
 def _zone(name: str, index: int, zone: ZoneConfig, source: Source) -> ZoneSettings:
@@ -112,6 +139,7 @@ def _zone(name: str, index: int, zone: ZoneConfig, source: Source) -> ZoneSettin
         isolation=zone.isolation,
         pending=zone.pending,
         environment=_environment(zone, key, source),
+        domain=zone.domain,
     )
 
 

@@ -8,6 +8,7 @@ import fcntl
 import os
 import resource
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,12 @@ from gpu_proxy import devices, log
 from gpu_proxy.counters import CountersWriter, segment_name
 from gpu_proxy.counters_source import daemon_rows
 from gpu_proxy.errors import AlreadyRunning, StartError
+from gpu_proxy.listener import PRIVATE
 from gpu_proxy.plans import plan_zone
-from gpu_proxy.settings import Settings
+from gpu_proxy.settings import Settings, ZoneSettings
 from gpu_proxy.snapshot import Snapshot
-from gpu_proxy.zone import PRIVATE, Zone, session_numbers
+from gpu_proxy.xen.service import XenService
+from gpu_proxy.zone import Zone, session_numbers
 from gpu_proxy.zygote_link import ZygoteLink
 
 COUNT_SECONDS = 0.25
@@ -31,12 +34,18 @@ class Supervisor:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.zones: list[Zone] = []
+        self._own_zones: list[Zone] = []
+        self._xen: XenService | None = None
         self._zygote: ZygoteLink | None = None
         self._counters: CountersWriter | None = None
         self._lock = -1
         self._stop = asyncio.Event()
         self._log = log.get(part="supervisor")
+
+    @property
+    def zones(self) -> list[Zone]:
+        """All zones: the configured ones, and those of pod domains."""
+        return [*self._own_zones, *(self._xen.zones if self._xen else [])]
 
     async def run(self) -> None:
         """Serve until asked to stop. Raises StartError."""
@@ -63,11 +72,15 @@ class Supervisor:
         snapshot = await devices.take_snapshot(self.settings.probe_module, library)
         self._zygote = ZygoteLink(self._zygote_arguments(library))
         await self._zygote.start()
-        self._make_zones(snapshot, library, self._zygote)
+        make_zone = self._zone_maker(snapshot, library, self._zygote)
+        self._own_zones = [make_zone(zone) for zone in self.settings.zones if not zone.domain]
         self._counters = CountersWriter(segment_name(self.settings.runtime_dir))
         self._count(snapshot)
         for zone in self.zones:
             zone.listen()
+        if self.settings.xen:
+            self._xen = XenService(self.settings, make_zone)
+            self._xen.start()
         self._log.info(
             "ready",
             mode="stub" if self.settings.stub else "real",
@@ -107,21 +120,24 @@ class Supervisor:
             arguments.append("--compiler")
         return arguments
 
-    def _make_zones(self, snapshot: Snapshot, library: str, zygote: ZygoteLink) -> None:
+    def _zone_maker(
+        self, snapshot: Snapshot, library: str, zygote: ZygoteLink
+    ) -> Callable[[ZoneSettings], Zone]:
         numbers = session_numbers()
-        for zone in self.settings.zones:
+
+        def make(zone: ZoneSettings) -> Zone:
             plan = plan_zone(self.settings, zone, library)
-            self.zones.append(
-                Zone(
-                    self.settings,
-                    zone,
-                    plan,
-                    zygote=zygote,
-                    snapshot=snapshot,
-                    driver_library=library,
-                    numbers=numbers,
-                )
+            return Zone(
+                self.settings,
+                zone,
+                plan,
+                zygote=zygote,
+                snapshot=snapshot,
+                driver_library=library,
+                numbers=numbers,
             )
+
+        return make
 
     def _count(self, snapshot: Snapshot) -> None:
         assert self._counters is not None
@@ -140,7 +156,9 @@ class Supervisor:
 
     async def _shut_down(self) -> None:
         """Undo what was started, in the opposite order."""
-        await asyncio.gather(*(zone.stop(STOP_SECONDS) for zone in self.zones))
+        await asyncio.gather(*(zone.stop(STOP_SECONDS) for zone in self._own_zones))
+        if self._xen:
+            await self._xen.stop(STOP_SECONDS)
         if self._zygote:
             self._zygote.stop()
         if self._counters:

@@ -213,6 +213,11 @@ def main(setup: WorkerSetup) -> None:
     if lib.vx_window_reserve(setup.window_base, setup.window_bytes):
         channel.end(f"window {setup.window_base:#x} is taken in the worker")
         return
-    worker = Worker(setup, channel)
+    try:
+        worker = Worker(setup, channel)
+    except OSError as error:
+        # Granted pages: a reference that is none, or no maptrack entries left.
+        channel.end(f"region: cannot be mapped: {error}")
+        return
     channel.ready()
     worker.run()

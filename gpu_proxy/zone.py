@@ -1,24 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One zone: its socket, its ledger, its sessions."""
+"""One zone: its ledger and its sessions, whatever transport they come through."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
 import os
-import socket
 import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
-from gpu_proxy import log
 from gpu_proxy import spawn_request as requests
 from gpu_proxy.config import WorkersConfig
-from gpu_proxy.errors import SocketError
-from gpu_proxy.front import FrontEnd
 from gpu_proxy.ledger import Ledger
+from gpu_proxy.listener import UnixListener
 from gpu_proxy.pace import Pace
 from gpu_proxy.plans import ZonePlan
 from gpu_proxy.session import Session
@@ -26,14 +22,10 @@ from gpu_proxy.settings import Settings, ZoneSettings
 from gpu_proxy.snapshot import Snapshot
 from gpu_proxy.zygote_link import ZygoteLink
 from idm import memory_fd
-from idm.handshake import HANDLE_MAX, SOCKET_NAME, Hello
-from idm.transport import PackedSnapshot
+from idm.handshake import HANDLE_MAX, Hello
+from idm.transport import Front, PackedSnapshot
 
-BACKLOG = 128
-PATH_MAX = 107  # of a unix socket's address
-PRIVATE = ".sockets"  # where sockets are made before they are moved into the zones' directories
 ENDED_KEPT = 64
-RETRY_SECONDS = 1.0
 REFUSALS_LOGGED = 20  # a second; a zone cannot fill the log by trying
 WORKER_LINES_LOGGED = 100  # a second, of all its workers together
 
@@ -50,7 +42,7 @@ class EndedSession:
 
 
 class Zone:
-    """Accepts connections on one socket; all that comes through it is this zone's."""
+    """What a tenant has; who connects to it is found out by a listener, or by Xen."""
 
     def __init__(
         self,
@@ -91,23 +83,31 @@ class Zone:
         self._pending = 0
         self.refusals = Pace(REFUSALS_LOGGED, 1.0)
         self.worker_logs = Pace(WORKER_LINES_LOGGED, 1.0)
-        self._accepting = False
-        self._listener: socket.socket | None = None
-        self._path = settings.runtime_dir / zone.name / SOCKET_NAME
+        self._listener: UnixListener | None = None
 
     def listen(self) -> None:
-        """Make the directory and the socket, replacing one that a killed daemon left."""
-        self._listener = _listen(self._daemon.runtime_dir, self._path, self.settings)
-        self._accept_again()
-        log.get(zone=self.name).info("zone-listening", socket=str(self._path))
+        """Serve applications of this kernel, at the zone's socket. Raises SocketError."""
+        self._listener = UnixListener(self._daemon.runtime_dir, self.settings, self.begin)
+
+    def begin(self, front: Front) -> bool:
+        """Take a connection; whether there is room for another handshake after it."""
+        self._pending += 1
+        session = Session(self, next(self._numbers), front)
+        self.live[session.number] = session
+        task = asyncio.ensure_future(session.run())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return self.has_room()
+
+    def has_room(self) -> bool:
+        """Return whether another handshake may begin."""
+        return self._pending < self.settings.pending
 
     async def stop(self, seconds: float) -> None:
         """Accept no more, end all sessions, and wait for them."""
         if self._listener:
-            self._accept_no_more()
             self._listener.close()
             self._listener = None
-            self._path.unlink(missing_ok=True)
         for session in tuple(self.live.values()):
             session.end("stopped")
         if self._tasks:
@@ -117,7 +117,8 @@ class Zone:
     def handshake_over(self) -> None:
         """One pending connection less: there is room to accept again."""
         self._pending -= 1
-        self._accept_later()
+        if self._listener:
+            self._listener.room_again()
 
     def ended(self, session: Session, counted: dict[str, int]) -> None:
         """Remember what a session has done."""
@@ -155,76 +156,6 @@ class Zone:
             environment=self.plan.environment,
             compiler=compiler,
         )
-
-    def _accept_again(self) -> None:
-        assert self._listener is not None
-        asyncio.get_running_loop().add_reader(self._listener.fileno(), self._accept)
-        self._accepting = True
-
-    def _accept_later(self) -> None:
-        if self._listener and not self._accepting:
-            self._accept_again()
-
-    def _accept_no_more(self) -> None:
-        assert self._listener is not None
-        asyncio.get_running_loop().remove_reader(self._listener.fileno())
-        self._accepting = False
-
-    def _accept(self) -> None:
-        assert self._listener is not None
-        try:
-            connection, _ = self._listener.accept()
-        except BlockingIOError:
-            return
-        except OSError as error:  # Out of descriptors or memory: not better at once.
-            log.get(zone=self.name).error("accept-failed", text=str(error))
-            self._accept_no_more()
-            asyncio.get_running_loop().call_later(RETRY_SECONDS, self._accept_later)
-            return
-        self._pending += 1
-        if self._pending >= self.settings.pending:
-            self._accept_no_more()
-        session = Session(self, next(self._numbers), FrontEnd(connection))
-        self.live[session.number] = session
-        task = asyncio.ensure_future(session.run())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-
-def _listen(runtime_dir: Path, path: Path, zone: ZoneSettings) -> socket.socket:
-    """Make a listening socket at `path`.
-
-    The zone's owner can write its directory, so nothing there is followed or trusted: the socket is
-    made in a private place and moved in; a rename replaces whatever had the name.
-    """
-    made = runtime_dir / PRIVATE / zone.name[:32]
-    for candidate in (path, made):
-        if len(os.fsencode(candidate)) > PATH_MAX:
-            raise SocketError(f"{candidate} is longer than the {PATH_MAX} bytes of a socket's path")
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    try:
-        _make_directory(path.parent, zone)
-        made.unlink(missing_ok=True)
-        listener.bind(str(made))
-        os.chown(made, zone.uid, zone.gid)
-        made.chmod(0o660)
-        listener.listen(BACKLOG)
-        made.rename(path)
-    except OSError as error:
-        listener.close()
-        raise SocketError(f"zone {zone.name}: {error}") from None
-    listener.setblocking(False)
-    return listener
-
-
-def _make_directory(directory: Path, zone: ZoneSettings) -> None:
-    directory.mkdir(exist_ok=True, mode=0o750)
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    try:
-        os.fchown(fd, zone.uid, zone.gid)
-        os.fchmod(fd, 0o750)
-    finally:
-        os.close(fd)
 
 
 def session_numbers() -> Iterator[int]:

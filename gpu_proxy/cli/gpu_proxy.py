@@ -19,7 +19,8 @@ from gpu_proxy.settings import Settings, resolve
 from gpu_proxy.supervisor import Supervisor
 
 ZONE_HELP = (
-    "a zone; keys: owner, group, device_memory, host_memory, sessions, handles, isolation, pending"
+    "a zone; keys: owner, group, device_memory, host_memory, sessions, handles, isolation,"
+    " pending, domain"
 )
 
 
@@ -27,6 +28,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the command line's description."""
     result = argparse.ArgumentParser(prog="gpu-proxy", description="Serve GPUs to zones.")
     result.add_argument("--stub", action="store_true", help="use the software GPU")
+    result.add_argument("--xen", action="store_true", help="serve pod domains")
     result.add_argument("--config", type=Path, metavar="FILE", help="TOML configuration")
     result.add_argument("--runtime-dir", metavar="DIR", help="where sockets are made")
     result.add_argument("--state-dir", metavar="DIR", help="where caches are kept")
@@ -57,7 +59,7 @@ def settings_from(options: argparse.Namespace) -> tuple[Settings, str]:
     if options.worker_stderr:
         workers = msgspec.structs.replace(workers, stderr=True)
     config = msgspec.structs.replace(config, **changes, zone=zones, workers=workers)
-    settings = resolve(config, source, stub=options.stub)
+    settings = resolve(config, source, stub=options.stub, xen=options.xen)
     settings = replace(
         settings, worker_module=options.worker_module, probe_module=options.probe_module
     )

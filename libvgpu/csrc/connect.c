@@ -37,7 +37,7 @@ static int find_socket(const char *pattern, char path[PATH_BYTES])
     glob_t found;
     int result = -ENOENT;
 
-    if (glob(pattern, 0, NULL, &found) == 0) {
+    if (glob(pattern, GLOB_BRACE, NULL, &found) == 0) {
         if (found.gl_pathc == 1 && strlen(found.gl_pathv[0]) < PATH_BYTES) {
             strcpy(path, found.gl_pathv[0]);
             result = 0;
@@ -66,14 +66,15 @@ static int socket_path(char path[PATH_BYTES])
         strcpy(path, given);
         return 0;
     }
-    int result = find_socket("/run/vgpu/*/" IDM_SOCKET_NAME, path);
+    /* In a pod domain the zone's agent has the first; elsewhere each zone has a directory. */
+    int result = find_socket("/run/vgpu/{,*/}" IDM_SOCKET_NAME, path);
     if (result == -ENOENT && runtime && *runtime) {
         snprintf(pattern, sizeof pattern, "%s/vgpu/*/" IDM_SOCKET_NAME, runtime);
         result = find_socket(pattern, path);
     }
     if (result == -ENOENT)
         vgpu_log(VGPU_ERROR,
-                 "no back end: VGPU_SOCKET is not set, and there is no /run/vgpu/*/" IDM_SOCKET_NAME
+                 "no back end: VGPU_SOCKET is not set, and there is no /run/vgpu/{,*/}" IDM_SOCKET_NAME
                  " and no $XDG_RUNTIME_DIR/vgpu/*/" IDM_SOCKET_NAME);
     return result;
 }
