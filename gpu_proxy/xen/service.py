@@ -63,6 +63,7 @@ class XenService:
     async def stop(self, seconds: float) -> None:
         """End all sessions and say that nobody is here any more."""
         asyncio.get_running_loop().remove_reader(self._store.fd)
+        self._store.on_event = None
         links, self._links = list(self._links.values()), {}
         await asyncio.gather(*(link.zone.stop(seconds) for link in links), *self._stopping)
         for link in links:
@@ -74,6 +75,8 @@ class XenService:
         asyncio.get_running_loop().call_soon(self._readable)
 
     def _readable(self) -> None:
+        if self._store.on_event is None:
+            return  # Stopped meanwhile.
         try:
             for event in self._store.events():
                 self._follow(event.token)
@@ -108,8 +111,10 @@ class XenService:
             domain = int(text)
             if domain in self._links or domain in self._refused:
                 continue
+            path = nodes.back_path(self._own, nodes.GPU, domain)
             if self._store.is_introduced(domain):
-                self._serve(domain)
+                if nodes.state_of(self._store, path):  # written last: the rest is there
+                    self._serve(domain)
             else:
                 nodes.withdraw_back(self._store, nodes.GPU, domain, self._own)
 

@@ -39,19 +39,20 @@ class Agent:
         )
         self._watched_events = -1
         self._store.watch(f"device/{nodes.GPU}", nodes.GPU)
-        self._selector.register(self._store.fd, selectors.EVENT_READ, self._look)
+        self._selector.register(self._store.fd, selectors.EVENT_READ, lambda: None)
 
     def run(self) -> None:
         """Serve until killed."""
         while True:
-            ready = self._selector.select()
-            for key, _ in ready:
+            self._move()
+            # Events come in with the answers to requests as well: the descriptor does not tell all.
+            self._look()
+            for key, _ in self._selector.select():
                 act: Callable[[], None] = key.data
                 act()
-            self._move()
 
     def _look(self) -> None:
-        """Nodes have changed; requests may bring in more events, so look until there are none."""
+        """Follow changed nodes until there are none."""
         while self._store.events():
             was = self._channel.connected
             if self._channel.look():
