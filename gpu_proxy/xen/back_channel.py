@@ -47,18 +47,20 @@ class BackChannel:
         self._write("generation", self._generation)
         self._write("state", int(State.READY))
 
-    def look(self) -> None:
-        """Look at the front end's nodes and follow them."""
+    def look(self, may_connect: Callable[[], bool]) -> bool:
+        """Look at the front end's nodes and follow them. False: it may not connect yet."""
         state = nodes.state_of(self._store, self._front)
         if state in (None, State.MADE, State.CLOSING, State.CLOSED):
             self.end("the front end has closed")
-            return
+            return True
         generation = self._store.read(f"{self._front}/generation") or ""
         seen = self._store.read(f"{self._front}/seen") or ""
         if self._peer and generation != self._peer:
             self.end("the front end has begun again")
         if self._peer or seen != self._generation or generation in ("", self._refused):
-            return
+            return True
+        if not may_connect():
+            return False
         try:
             self._connect(nodes.read_published(self._store, self._front, CHANNEL_PAGES))
         except (ChannelError, OSError) as error:
@@ -66,6 +68,7 @@ class BackChannel:
             self._let_go()
             self._write("error", str(error)[:REPORT_MAX])
             self._on_end(f"no channel: {error}")
+        return True
 
     def _connect(self, published: nodes.Published) -> None:
         if published.version != messages.VERSION:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 
 from gpu_proxy import log
+from gpu_proxy.pace import Pace
 from gpu_proxy.xen.back_channel import BackChannel
 from gpu_proxy.xen.front import XenFront
 from gpu_proxy.zone import Zone
@@ -18,7 +19,7 @@ from idm.xen.store import Store
 from idm.xen.stream import Message
 
 FRONTS_MAX = 1024  # connections of one domain, those that are ending included
-MESSAGES_AT_ONCE = 256  # then other domains have their turn
+CONNECTS_PER_SECOND = 4  # an agent that begins again and again has to wait
 
 
 class DomainLink:
@@ -33,16 +34,25 @@ class DomainLink:
         self.broker = self._channel.broker
         self._loop = asyncio.get_running_loop()
         self._watched = -1
-        self._moving = False
+        self._moving = self._waiting = self._closed = False
+        self._connects = Pace(CONNECTS_PER_SECOND, 1.0)
         self._channel.start()
 
     def look(self) -> None:
         """The front end's nodes have changed."""
+        if self._closed:
+            return
         was = self._channel.connected
-        self._channel.look()
+        if not self._channel.look(self._connects.within) and not self._waiting:
+            self._waiting = True
+            self._loop.call_later(1.0, self._look_again)
         self._watch_events()
         if self._channel.connected and not was:
             self._log.info("domain-connected")
+
+    def _look_again(self) -> None:
+        self._waiting = False
+        self.look()
 
     def send(self, kind: int, session: int, payload: bytes = b"") -> None:
         """Send a message; it goes out before anything else of this loop happens."""
@@ -58,6 +68,7 @@ class DomainLink:
     def close(self, *, domain_is_alive: bool) -> None:
         """End the channel and all sessions."""
         self._move()
+        self._closed = True
         self._unwatch_events()
         self._channel.close(domain_is_alive=domain_is_alive)
 
