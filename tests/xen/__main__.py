@@ -19,8 +19,10 @@ from tests.xen.dom0_root import Dom0, build_dom0
 from tests.xen.jobs import run_job
 from tests.xen.machine import Machine, kept_machine
 from tests.xen.packages import build_packages_disk
+from tests.xen.payload import build_app_disk, build_guest_disk, build_programs_disk
 from tests.xen.places import BUILD, HarnessError, require_tools, stamp_of, step
 from tests.xen.repository import build_repository_disk
+from tests.xen.suite import run_suite
 from tests.xen.terminal import run_shell
 
 COMMAND_SECONDS = 1200
@@ -36,6 +38,7 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--command", metavar="CMD", help="run this in Dom0 by bash")
+    parser.add_argument("--app", type=Path, metavar="PATH", help="a program to run in a pod")
     parser.add_argument("--shell", action="store_true", help="a shell in Dom0")
     parser.add_argument("--keep", action="store_true", help="leave the machine running, and use it")
     parser.add_argument("--stop", action="store_true", help="end the machine that was kept")
@@ -43,16 +46,23 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     return parser.parse_known_args(arguments)
 
 
-def images() -> tuple[Dom0, dict[str, Path]]:
+def images(app: Path | None) -> tuple[Dom0, dict[str, Path]]:
     """What a machine boots and mounts, made again where it is out of date."""
     require_tools()
     BUILD.mkdir(parents=True, exist_ok=True)
-    return build_dom0(), {"venv": build_packages_disk(), "repo": build_repository_disk()}
+    disks = {"venv": build_packages_disk(), "repo": build_repository_disk()}
+    disks["programs"] = build_programs_disk()
+    guest = build_guest_disk()
+    if guest:
+        disks["guest"] = guest
+    if app:
+        disks["app"] = build_app_disk(app)
+    return build_dom0(), disks
 
 
-def boot(keep: bool) -> Machine:
+def boot(keep: bool, app: Path | None) -> Machine:
     """A machine that takes jobs: a new one, or with `keep` the one that runs."""
-    dom0, disks = images()
+    dom0, disks = images(app)
     machine = kept_machine() if keep else Machine(BUILD / "machine")
     if machine.is_running():
         if machine.has(dom0, disks):
@@ -78,12 +88,14 @@ def refresh(machine: Machine, image: Path) -> None:
 
 def run(options: argparse.Namespace, rest: list[str]) -> int:
     """What the options ask for; the exit code."""
-    machine = boot(options.keep)
+    machine = boot(options.keep, options.app)
     try:
         if options.shell:
             run_shell(machine)
             return 0
-        return run_job(machine, options.command, options.seconds)
+        if options.command:
+            return run_job(machine, options.command, options.seconds)
+        return run_suite(machine, rest, options.seconds, options.app)
     finally:
         if not options.keep:
             machine.power_off()

@@ -32,6 +32,7 @@ def submit(machine: Machine, script: str) -> Path:
     draft.mkdir()
     (draft / "command").write_text(script)
     draft.rename(job)
+    (machine.share / "look").touch()
     return job
 
 
@@ -67,6 +68,7 @@ def copy_output(file: Path, position: int) -> int:
 def cancel(job: Path) -> None:
     """Kill the job's processes, and wait a little for it: the machine may be kept."""
     (job / "cancel").touch()
+    (job.parents[1] / "look").touch()
     deadline = time.monotonic() + CANCEL_SECONDS
     while not (job / "status").exists() and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)

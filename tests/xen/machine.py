@@ -22,13 +22,14 @@ GRANT_FRAMES = 256  # 131,072 grants a domain
 MAPTRACK_FRAMES = 4096
 BOOT_SECONDS = 300
 POWER_OFF_SECONDS = 30
+BAUD = 115200 * 100  # Xen waits while a debug key prints thousands of grants
 POLL_SECONDS = 0.05
 CONSOLE_TAIL_LINES = 60
 
 # `max` and EPYC crash Dom0 early under emulation; PVH needs npt, `xl create` needs rdrand's entropy.
 CPU = "qemu64,+npt,+rdrand"
 XEN_OPTIONS = (
-    "console=com1 com1=115200,8n1 loglvl=warning guest_loglvl=warning "
+    "console=com1 com1=115200,8n1 conring_size=1M loglvl=warning guest_loglvl=warning "
     f"dom0_mem={DOM0_MEMORY_MIB}M,max:{DOM0_MEMORY_MIB}M dom0_max_vcpus={DOM0_CPUS} "
     f"gnttab_max_frames={GRANT_FRAMES} gnttab_max_maptrack_frames={MAPTRACK_FRAMES}"
 )
@@ -56,6 +57,7 @@ class Machine:
         """Boot; the caller waits with `wait_ready`."""
         shutil.rmtree(self.folder, ignore_errors=True)
         (self.share / "jobs").mkdir(parents=True)
+        shutil.copy(dom0.initramfs, self.share)  # trial guests boot from it as well
         with (self.folder / "qemu.log").open("wb") as log:
             started = subprocess.Popen(
                 command_line(dom0, disks),
@@ -159,6 +161,7 @@ def command_line(dom0: Dom0, disks: dict[str, Path]) -> list[str]:
     command += ["-cpu", CPU, "-smp", str(PHYSICAL_CPUS), "-m", f"{MEMORY_MIB}M"]
     command += ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
     command += ["-monitor", "none", "-serial", "file:console.log"]
+    command += ["-global", f"serial.baudbase={BAUD}"]
     command += ["-chardev", "socket,id=shell,path=shell.sock,server=on,wait=off"]
     command += ["-serial", "chardev:shell"]
     command += ["-kernel", str(dom0.xen), "-append", XEN_OPTIONS]
