@@ -15,6 +15,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE / "support"), str(HERE.parent / "gpu_proxy" / "support")]
 
 from applications import Proxy
+from remote import RemoteProxy
 
 EXECUTORS = os.environ.get("VGPU_TEST_EXECUTORS", "c python").split()
 
@@ -25,9 +26,15 @@ def short_directory() -> Path:
     return base
 
 
-@pytest.fixture(scope="module", params=EXECUTORS)
+@pytest.fixture(scope="module", params=["remote"] if RemoteProxy.is_wanted() else EXECUTORS)
 def proxy(request):
-    """One daemon for a module's tests, once with each executor: zones default, a and b."""
+    """One daemon for a module's tests, once with each executor: zones default, a and b.
+
+    In a pod domain it is the one that runs in the driver domain, and there is one zone.
+    """
+    if request.param == "remote":
+        yield RemoteProxy()
+        return
     base = short_directory()
     zones = [
         "--zone=default",
@@ -44,6 +51,8 @@ def proxy(request):
 @pytest.fixture
 def own_proxy():
     """Start daemons that a test may kill; all end with the test."""
+    if RemoteProxy.is_wanted():
+        pytest.skip("the daemon is in another domain")
     base = short_directory()
     started = []
 

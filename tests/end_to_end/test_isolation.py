@@ -129,7 +129,7 @@ WINDOW = {"base": 0x2F0000000000, "size": 1 << 40}
 
 def front_page(session, produced):
     session.region[4096:4104] = produced.to_bytes(8, "little")
-    os.eventfd_write(session.request_bell, 1)
+    session.ring()
 
 
 RING_AT = 4 * 4096 + 256 * 4096

@@ -17,6 +17,7 @@ import pytest
 
 from gpu_proxy import plans, sandbox
 from gpu_proxy.spawn_request import Identity, Limits, SandboxPlan
+from idm.xen import devices
 
 GNTDEV_MAP = 0x184700  # ioctl numbers of type 'G', 'E' and 'P' belong to Xen's devices
 EVTCHN_BIND = 0x084500
@@ -80,6 +81,17 @@ def test_real_workers_talk_to_nvidia_devices_and_not_to_xens() -> None:
     answer, status = inside(plan("worker-real"), attempts)
     assert answer[:3] == ["EPERM"] * 3
     assert answer[3] != "EPERM"
+    assert status == 0
+
+
+@pytest.mark.parametrize("profile", ["worker-stub", "worker-real"])
+def test_workers_ring_doorbells_between_domains_and_no_more(profile: str) -> None:
+    def attempts() -> list[str]:
+        others = (devices.BIND_INTERDOMAIN, devices.BIND_UNBOUND_PORT, devices.RESTRICT_DOMID)
+        return [ioctl(devices.NOTIFY)] + [ioctl(number) for number in others]
+
+    answer, status = inside(plan(profile), attempts)
+    assert answer == ["ENOTTY", "EPERM", "EPERM", "EPERM"]
     assert status == 0
 
 

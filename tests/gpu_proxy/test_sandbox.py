@@ -29,7 +29,8 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a zon
     "attempt",
     [
         "socket", "kill-parent", "kill-everyone", "open-write", "fork", "unlink",
-        "prctl-dumpable", "tiocsti",
+        "prctl-dumpable", "tiocsti", "map-grant", "grant-notify", "bind-port", "allocate-port",
+        "unrestrict",
     ],
 )  # fmt: skip
 def test_refused_and_the_session_goes_on(shared_daemon: Daemon, attempt: str) -> None:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import struct
 import time
 from pathlib import Path
@@ -56,7 +55,7 @@ class Raw(FrontEnd):
         self.region[RING_AT + at : RING_AT + at + len(record)] = record
         self.produced += len(record)
         self.region[FRONT_AT : FRONT_AT + 8] = struct.pack("=Q", self.produced)
-        os.eventfd_write(self.request_bell, 1)
+        self.ring()
 
     def _wait_for_room(self, size: int) -> None:
         deadline = time.monotonic() + SECONDS

@@ -12,7 +12,10 @@ import socket
 from pathlib import Path
 from typing import Any
 
+import doorbells
+
 from idm import handshake
+from idm.transport import Doorbell
 
 FDS_MAX = 80
 STAGING_AT = handshake.REGION_BYTES - handshake.CHUNKS * handshake.CHUNK_BYTES
@@ -69,24 +72,30 @@ class FrontEnd:
             raise Refusal(reason, handshake.text_of(text))
         self.welcome = handshake.WELCOME.unpack(message)
         self.number = self.welcome[5]
-        self.region_fd, self.snapshot_fd, self.request_bell, *self.bells = self.fds
+        self.region_fd, self.snapshot_fd, *bells = self.fds
+        ports = self.welcome[8 : 8 + len(bells)]
+        self.request_bell, *self.bells = map(Doorbell, bells, ports)
         self.region = mmap.mmap(self.region_fd, handshake.REGION_BYTES)
+
+    def ring(self) -> None:
+        """Wake the worker."""
+        doorbells.ring(self.request_bell)
 
     def post(self, do: str, **arguments: Any) -> None:
         """Write a command and ring."""
         data = json.dumps({"do": do, **arguments}).encode() + b"\0"
         self.region[STAGING_AT : STAGING_AT + len(data)] = data
-        os.eventfd_write(self.request_bell, 1)
+        self.ring()
 
     def ask(self, do: str, **arguments: Any) -> Any:
         """Run a command; ConnectionError when the session ends instead of answering."""
         self.post(do, **arguments)
         poll = select.poll()
-        poll.register(self.bells[0], select.POLLIN)
+        poll.register(self.bells[0].fd, select.POLLIN)
         poll.register(self.socket, select.POLLHUP)
         for fd, _ in poll.poll(SECONDS * 1000):
-            if fd == self.bells[0]:
-                os.eventfd_read(fd)
+            if fd == self.bells[0].fd:
+                doorbells.take(self.bells[0])
                 return json.loads(self.region[SLOT_AT : self.region.find(b"\0", SLOT_AT)])
             raise ConnectionError("the session has ended")
         raise TimeoutError(do)

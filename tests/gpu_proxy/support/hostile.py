@@ -5,9 +5,12 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import os
 import socket
 from collections.abc import Callable
+
+from idm.xen import devices
 
 libc = ctypes.CDLL(None, use_errno=True)
 PTRACE_ATTACH = 16
@@ -54,9 +57,22 @@ ATTEMPTS: dict[str, Callable[[], str]] = {
     "read-parent-memory": lambda: _call(_libc("process_vm_readv", os.getppid(), None, 0, None, 0)),
     "unlisted-call": lambda: _call(_libc("syscall", 320, -1, -1, 0, None, 0)),  # kexec_file_load
     "future-call": lambda: _call(_libc("syscall", 1000)),
+    "map-grant": lambda: _devices(devices.MAP_GRANT_REF, devices.MAP.pack(1, 0, 0), 0, 8),
+    "grant-notify": lambda: _devices(devices.MAP_NOTIFY, devices.NOTIFY_AT.pack(0, 3, 1)),
+    "bind-port": lambda: _devices(devices.BIND_INTERDOMAIN, bytes(8)),
+    "allocate-port": lambda: _devices(devices.BIND_UNBOUND_PORT, bytes(4)),
+    "unrestrict": lambda: _devices(devices.RESTRICT_DOMID, bytes(2)),
     "thread": lambda: _call(_thread),
     "executable-memory": lambda: _call(_executable),
 }
+
+
+def _devices(request: int, data: bytes, *words: int) -> str:
+    """Ask every descriptor that this worker has: under Xen one is gntdev's, one evtchn's."""
+    argument = bytearray(data + b"".join(word.to_bytes(4, "little") for word in words))
+    open_ones = [int(name) for name in os.listdir("/proc/self/fd")]
+    tried = {_call(lambda fd=fd: fcntl.ioctl(fd, request, argument)) for fd in open_ones}
+    return " ".join(sorted(tried - {"EBADF"}))
 
 
 def _thread() -> None:

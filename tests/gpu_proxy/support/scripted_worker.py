@@ -15,6 +15,7 @@ import struct
 import threading
 from typing import Any
 
+import doorbells
 from hostile import ATTEMPTS
 
 from gpu_proxy.worker_channel import WorkerChannel
@@ -39,14 +40,16 @@ class Script:
     def run(self) -> None:
         """Serve until killed."""
         while True:
-            os.set_blocking(self.setup.request_doorbell.fd, True)
-            os.eventfd_read(self.setup.request_doorbell.fd)
+            doorbells.wait(self.setup.request_doorbell)
             end = self.region.find(b"\0", STAGING_AT)
+            if end == STAGING_AT:
+                continue  # A port that was only bound.
             command = json.loads(self.region[STAGING_AT:end])
             answer = getattr(self, command.pop("do"))(**command)
             data = json.dumps(answer).encode() + b"\0"
             self.region[SLOT_AT : SLOT_AT + len(data)] = data
-            os.eventfd_write(self.setup.slot_doorbells[0].fd, 1)
+            self.region[STAGING_AT] = 0
+            doorbells.ring(self.setup.slot_doorbells[0])
 
     def charge(self, kind: Any, amount: int) -> bool:
         return self.channel.charge(kind, amount)

@@ -15,10 +15,13 @@ sys.path.insert(0, str(HERE / "support"))
 from domain import Domain
 from images import debian
 from leftovers import left_over, snapshot
+from pod import Pod
+from proxy import Proxy
 from waiting import wait_until
 
 NUMBERS = itertools.count(1)
 CONSOLE_CHARACTERS = 8000
+BOOT_SECONDS = 180
 
 
 @pytest.fixture
@@ -67,3 +70,33 @@ class Leftovers:
 
     def __str__(self) -> str:
         return "nothing is left over:\n" + "\n".join(left_over(self.before, snapshot()))
+
+
+@pytest.fixture(scope="module")
+def proxy(tmp_path_factory):
+    """gpu-proxy in Dom0, for the tests of one module."""
+    one = Proxy(tmp_path_factory.mktemp("proxy"), "--log-level=debug")
+    yield one
+    one.stop()
+
+
+@pytest.fixture(scope="module")
+def pods(proxy, tmp_path_factory):
+    """Two pod domains with zones a (PV) and b (PVH, a small quota)."""
+    folder = tmp_path_factory.mktemp("pods")
+    disks = ("venv", "repo", "programs")
+    made = [
+        Domain(f"p{next(NUMBERS)}-{kind}", kind, debian(*disks), folder, memory=512)
+        for kind in ("pv", "pvh")
+    ]
+    for one in made:
+        one.create()
+    for one in made:
+        one.wait_console(one.image.ready, BOOT_SECONDS)
+    small = {"device_memory": "64MiB", "host_memory": "96MiB"}
+    yield [Pod(made[0], proxy, "a"), Pod(made[1], proxy, "b", **small)]
+    for one in made:
+        if one.is_listed():
+            one.destroy()
+    for one in made:
+        one.wait_gone()
