@@ -30,7 +30,7 @@ void vx_set_function(struct vx *x, uint32_t number, uint64_t address);
 int vx_set_driver(struct vx *x, uint32_t index, uint64_t address);
 void vx_set_output(struct vx *x, int fd);
 void vx_note_output(struct vx *x);
-void vx_set_flags(struct vx *x, uint64_t host, uint64_t device);
+int vx_set_flags(struct vx *x, uint64_t context_object, uint64_t host, uint64_t device);
 int vx_set_context(struct vx *x, uint64_t handle);
 void vx_forget_context(struct vx *x);
 void vx_answer(struct vx *x, uint32_t slot, uint32_t sequence, uint32_t reply, int32_t status,

@@ -71,4 +71,5 @@ class Resources:
     textures: dict[int, int] = field(default_factory=dict)  # CUtexObject: context's handle
     surfaces: dict[int, int] = field(default_factory=dict)  # CUsurfObject: context's handle
     links: dict[int, Any] = field(default_factory=dict)  # links.Link, by handle
-    prepared: int = 0  # handle of the context that has the flags of callbacks, or 0
+    region: int = 0  # handle of the context that slots and staging are registered in, or 0
+    region_lock: threading.Lock = field(default_factory=threading.Lock)

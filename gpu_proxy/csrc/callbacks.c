@@ -75,9 +75,9 @@ void vx_callback_done(struct vx *x, uint64_t callback)
         x->host_done = callback;
         pthread_cond_broadcast(&changed);
         pthread_mutex_unlock(&lock);
-    } else if (x->callbacks_open && x->flags) {
+    } else if (x->callbacks_open) {
         x->callbacks_open--;
-        x->flags[callback % VX_CALLBACKS] = (uint32_t)callback;
+        vx_raise_flags(x, callback);
     }
 }
 

@@ -95,12 +95,6 @@ void vx_note_output(struct vx *x)
         atomic_fetch_add_explicit(&x->back->output, 1, memory_order_release);
 }
 
-void vx_set_flags(struct vx *x, uint64_t host, uint64_t device)
-{
-    x->flags = (volatile uint32_t *)(uintptr_t)host;
-    x->flags_device = device;
-}
-
 int vx_set_context(struct vx *x, uint64_t handle)
 {
     uint64_t object = 0;

@@ -28,7 +28,7 @@ enum {
     VX_CALLBACKS = 1024,        /* host functions that were announced and not yet acknowledged */
     VX_DUE = 2 * VX_CALLBACKS,  /* functions that are due and not yet fetched, those of graphs included */
     VX_HOST_CALLS_MAX = 1 << 20, /* functions of graphs in one session */
-    VX_CONTEXTS = 64,           /* contexts of one session that have pooled events */
+    VX_CONTEXTS = 64,           /* contexts of one session: their pooled events, their flags */
     VX_TEXT = 256,
 };
 
@@ -74,6 +74,13 @@ struct vx_event_pool {
     uint64_t context;           /* driver object; 0: unused */
     uint32_t count, capacity;
     void **events;
+};
+
+/* VX_CALLBACKS words in host memory of a context, which its streams can wait on. */
+struct vx_flags {
+    uint64_t context;           /* driver object; 0: unused */
+    volatile uint32_t *host;
+    uint64_t device;
 };
 
 struct vx_thread_stream {
@@ -137,8 +144,8 @@ struct vx {
     uint32_t waiter_sequence;
     uint64_t host_done;         /* number of the graph's function that was acknowledged last */
     uint32_t host_calls;        /* functions of graphs, ever */
-    volatile uint32_t *flags;   /* VX_CALLBACKS words that the driver can wait on */
-    uint64_t flags_device;
+    struct vx_flags flags[VX_CONTEXTS]; /* this and the next line: under the lock of flags.c */
+    uint32_t flags_raised;      /* the last function that has returned */
 
     const struct idm_call *call; /* the record that vx_run handed to Python */
     char reason[VX_TEXT];       /* why the session is malformed */
@@ -162,7 +169,8 @@ int vx_set_driver(struct vx *x, uint32_t index, uint64_t address);
 void vx_set_output(struct vx *x, int fd);
 /* Tell the front end when kernels have printed. */
 void vx_note_output(struct vx *x);
-void vx_set_flags(struct vx *x, uint64_t host, uint64_t device);
+/* The words that streams of a context wait on; they are used until vx_forget_pools. 0, or -ENOSPC. */
+int vx_set_flags(struct vx *x, uint64_t context_object, uint64_t host, uint64_t device);
 
 /* Make the context behind `handle` current for the main thread. A CUresult. */
 int vx_set_context(struct vx *x, uint64_t handle);
@@ -187,6 +195,8 @@ int vx_install(struct vx *x, uint64_t handle, unsigned kind, uint64_t object, ui
 void vx_set_object_limit(struct vx *x, uint32_t limit);
 int vx_is_full(struct vx *x);
 int vx_lookup(struct vx *x, uint64_t handle, unsigned kind, uint64_t *object);
+/* The same, and the handle of the context that the object belongs to. */
+int vx_lookup_in(struct vx *x, uint64_t handle, unsigned kind, uint64_t *object, uint64_t *context);
 /* The handle of an object that the driver named: a known one, or a new one. 0 when the table is full. */
 uint64_t vx_handle_of(struct vx *x, unsigned kind, uint64_t object, uint64_t context, uint64_t parent);
 /* The first object for which nothing but 0 is returned ends the walk; used by context-wide waits. */
@@ -196,7 +206,7 @@ int vx_drop(struct vx *x, uint64_t handle);
 /* Drop everything that dies with `handle`; the number of objects dropped. */
 uint32_t vx_drop_dependents(struct vx *x, uint64_t handle);
 int vx_set_capturing(struct vx *x, uint64_t handle, uint32_t capturing);
-/* The stream that a parameter word means for this thread. A CUresult. */
+/* The stream that a parameter word means for this thread; its context becomes current. A CUresult. */
 int vx_stream(struct vx *x, uint64_t word, uint32_t thread, uint32_t flags, uint64_t *stream);
 /* A context begins to end: what waits in it is finished when vx_context_ended says that the driver is
  * through, so that no chunk or slot is used again while a copy may still reach it. */
@@ -222,6 +232,10 @@ int vx_callback(struct vx *x, uint64_t stream, uint64_t callback);
 void vx_callback_wait(struct vx *x, uint32_t slot, uint32_t sequence);
 void vx_callback_done(struct vx *x, uint64_t callback);
 void vx_announce(struct vx *x, uint64_t callback, int32_t status);
+/* Where a stream of the current context waits for a function; 0 when the context has no flags. */
+uint64_t vx_flag_address(struct vx *x, uint64_t callback);
+void vx_raise_flags(struct vx *x, uint64_t callback);
+void vx_forget_flags(struct vx *x, uint64_t context_object);
 /* What a graph's node or a user object calls, and the data to call it with; 0 when there are too many. */
 uint64_t vx_host_function_address(void);
 uint64_t vx_host_call(struct vx *x, uint64_t number, int waits);

@@ -40,7 +40,11 @@ int vx_stream(struct vx *x, uint64_t word, uint32_t thread, uint32_t flags, uint
     *stream = word;
     if (word < STREAM_PER_THREAD)
         return VX_SUCCESS;
-    return vx_lookup(x, word, KIND_STREAM, stream) ? VX_INVALID_HANDLE : VX_SUCCESS;
+    uint64_t context = 0;
+    if (vx_lookup_in(x, word, KIND_STREAM, stream, &context))
+        return VX_INVALID_HANDLE;
+    /* The call happens in the stream's context, whichever is current: our own events must belong to it. */
+    return context && context != x->request.record.context ? vx_set_context(x, context) : VX_SUCCESS;
 }
 
 static int resolve_handle(struct vx *x, const struct idm_param *param, uint64_t word, uint64_t *value)

@@ -75,12 +75,20 @@ int vx_install(struct vx *x, uint64_t handle, unsigned kind, uint64_t object, ui
 
 int vx_lookup(struct vx *x, uint64_t handle, unsigned kind, uint64_t *object)
 {
+    uint64_t context;
+
+    return vx_lookup_in(x, handle, kind, object, &context);
+}
+
+int vx_lookup_in(struct vx *x, uint64_t handle, unsigned kind, uint64_t *object, uint64_t *context)
+{
     struct vx_object *entry = slot_of(x, handle);
     int result = -ENOENT;
 
     pthread_mutex_lock(&x->lock);
     if (entry && handle && entry->handle == handle && IDM_HANDLE_KIND(handle) == kind) {
         *object = entry->object;
+        *context = entry->context;
         result = 0;
     }
     pthread_mutex_unlock(&x->lock);

@@ -78,6 +78,7 @@ void vx_forget_pools(struct vx *x, uint64_t context)
             free(x->pools[i].events);
             memset(&x->pools[i], 0, sizeof x->pools[i]);
         }
+    vx_forget_flags(x, context);
     uint32_t kept = 0;
     for (uint32_t i = 0; i < x->thread_stream_count; i++)
         if (x->thread_streams[i].context != context)
@@ -210,16 +211,15 @@ void vx_release_chunk(struct vx *x, uint32_t chunk)
 int vx_callback(struct vx *x, uint64_t stream, uint64_t callback)
 {
     struct vx_pending pending = {.kind = PENDING_CALLBACK, .callback = callback};
+    uint64_t flag = vx_flag_address(x, callback);
 
-    if (x->callbacks_open == VX_CALLBACKS || !x->flags)
+    if (x->callbacks_open == VX_CALLBACKS || !flag)
         return VX_OUT_OF_MEMORY;
     int status = wait_for(x, stream, &pending);
     if (status != VX_SUCCESS)
         return status;
     x->callbacks_open++;
-    uint32_t word = (uint32_t)(callback % VX_CALLBACKS);
-    return x->driver.stream_wait_value32(stream, x->flags_device + 4u * word, (uint32_t)callback,
-                                         WAIT_VALUE_GEQ);
+    return x->driver.stream_wait_value32(stream, flag, (uint32_t)callback, WAIT_VALUE_GEQ);
 }
 
 static int poll_one(struct vx *x, struct vx_pending *pending)

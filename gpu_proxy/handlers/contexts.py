@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gpu_proxy._executor import ffi, lib
 from gpu_proxy.binding import apply_setting
 from gpu_proxy.handlers import handles
+from gpu_proxy.handlers.context_memory import make_flags, move_region, register_region
 from gpu_proxy.handlers.generic import drop, install, is_alive, object_of
 from gpu_proxy.handlers.limits import forget_limits
 from gpu_proxy.request import CallError, Later, Request
@@ -19,10 +19,9 @@ from idm.api.types import Kind
 if TYPE_CHECKING:
     from gpu_proxy.worker import Worker
 
+INVALID_VALUE = 1
 OUT_OF_MEMORY = 2
 INVALID_CONTEXT = 201
-REGISTER_PORTABLE = 1
-HOST_PORTABLE_MAPPED = 3
 
 
 @handles("environment")
@@ -37,6 +36,8 @@ def environment(worker: Worker, request: Request) -> None:
 def primary_retain(worker: Worker, request: Request) -> None:
     """Retain the device's primary context."""
     _check_room(worker)
+    if any(c.primary and c.device == request["device"] for c in worker.resources.contexts.values()):
+        raise CallError(INVALID_VALUE)  # One handle for it, which the front end counts.
     made = ctypes.c_uint64()
     worker.driver.call_named("cuDevicePrimaryCtxRetain", ctypes.addressof(made), request["device"])
     _enter(worker, request["context"], made.value, request["device"], primary=True)
@@ -61,33 +62,17 @@ def _check_room(worker: Worker) -> None:
 
 
 def _enter(worker: Worker, handle: int, item: int, device: int, *, primary: bool) -> None:
-    install(worker, handle, Kind.CONTEXT, item)
-    worker.resources.contexts[handle] = Context(item, device, primary)
-    if not worker.resources.prepared:
+    """Enter a context, or end it again when it cannot have all that it needs."""
+    context = Context(item, device, primary)
+    worker.resources.contexts[handle] = context
+    try:
+        install(worker, handle, Kind.CONTEXT, item)
         worker.use_context(handle)
-        _register_region(worker)
-        _make_flags(worker, handle)
-
-
-def _register_region(worker: Worker) -> None:
-    """Slots and staging, for direct copies."""
-    start = worker.region_address + lib.IDM_SLOTS_AT
-    length = lib.IDM_REGION_BYTES - lib.IDM_SLOTS_AT
-    worker.driver.call_named("cuMemHostRegister_v2", start, length, REGISTER_PORTABLE)
-
-
-def _make_flags(worker: Worker, handle: int) -> None:
-    """The words that streams with callbacks wait on."""
-    host, device = ctypes.c_uint64(), ctypes.c_uint64()
-    worker.driver.call_named(
-        "cuMemHostAlloc", ctypes.addressof(host), 4 * lib.VX_CALLBACKS, HOST_PORTABLE_MAPPED
-    )
-    worker.driver.call_named(
-        "cuMemHostGetDevicePointer_v2", ctypes.addressof(device), host.value, 0
-    )
-    ctypes.memset(host.value, 0, 4 * lib.VX_CALLBACKS)
-    lib.vx_set_flags(worker.vx, host.value, device.value)
-    worker.resources.prepared = handle
+        make_flags(worker, item)
+        register_region(worker, handle)
+    except CallError:
+        _leave(worker, handle, context).finish()
+        raise
 
 
 @handles("primary_release")
@@ -97,56 +82,45 @@ def primary_release(worker: Worker, request: Request) -> Later:
     context = worker.resources.contexts.get(handle)
     if context is None or not context.primary or context.device != device:
         raise CallError(INVALID_CONTEXT)
-
-    def end() -> None:
-        worker.driver.call_named("cuDevicePrimaryCtxReset_v2", device)
-        worker.driver.call_named("cuDevicePrimaryCtxRelease_v2", device)
-
-    return _leave(worker, handle, context, end)
+    return _leave(worker, handle, context)
 
 
 @handles("cuCtxDestroy", "cuCtxDestroy_v2")
 def ctx_destroy(worker: Worker, request: Request) -> Later:
     """Destroy a context and everything in it."""
     handle = request["context"]
-    item = object_of(worker, handle, Kind.CONTEXT)
+    object_of(worker, handle, Kind.CONTEXT)
     context = worker.resources.contexts.get(handle)
     if context is None or context.primary:
         raise CallError(INVALID_CONTEXT)
-    return _leave(
-        worker, handle, context, lambda: worker.driver.call_named("cuCtxDestroy_v2", item)
-    )
+    return _leave(worker, handle, context)
 
 
-def _leave(worker: Worker, handle: int, context: Context, end: Callable[[], None]) -> Later:
-    """Nothing of a context can be named from now on; `end` has the driver end it."""
+def _leave(worker: Worker, handle: int, context: Context) -> Later:
+    """Nothing of a context can be named from now on; the driver ends it later."""
     del worker.resources.contexts[handle]
     _forget(worker, handle)
-    _move_flags(worker, handle)
     lib.vx_forget_context(worker.vx)
     lib.vx_forget_pools(worker.vx, context.object)
 
     def finish() -> None:
         try:
-            end()
+            _end(worker, context)
         finally:
             lib.vx_clear_sticky(worker.vx)
             lib.vx_context_ended(worker.vx)
+            move_region(worker, handle)
 
     return Later(finish)
 
 
-def _move_flags(worker: Worker, handle: int) -> None:
-    """Flags that are about to go with their context are made anew in another one."""
-    resources = worker.resources
-    if resources.prepared != handle:
+def _end(worker: Worker, context: Context) -> None:
+    if not context.primary:
+        worker.driver.call_named("cuCtxDestroy_v2", context.object)
         return
-    resources.prepared = 0
-    lib.vx_set_flags(worker.vx, 0, 0)
-    for other in resources.contexts:
-        worker.use_context(other)
-        _make_flags(worker, other)
-        return
+    # An error may have left something that a release alone does not clear.
+    worker.driver.call_named("cuDevicePrimaryCtxReset_v2", context.device)
+    worker.driver.call_named("cuDevicePrimaryCtxRelease_v2", context.device)
 
 
 def _forget(worker: Worker, handle: int) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import mmap
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -19,16 +20,20 @@ DEVICE_BASE, DEVICE_BYTES = 0x7000_0000_0000, 1 << 20
 
 
 class FakeDriver:
-    """Accepts everything; `fails` maps a symbol to the status of its next call."""
+    """Accepts everything; `fails` maps a symbol to the status of its next call, `effects` to what
+    its calls do."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[Any, ...]] = []
         self.fails: dict[str, int] = {}
+        self.effects: dict[str, Callable[..., None]] = {}
 
     def call_named(self, symbol: str, *arguments: int) -> None:
         self.calls.append((symbol, *arguments))
         if symbol in self.fails:
             raise CallError(self.fails.pop(symbol))
+        if symbol in self.effects:
+            self.effects[symbol](*arguments)
 
     def call(self, row: Any, *arguments: int) -> None:
         self.call_named(row.symbol, *arguments)
@@ -78,6 +83,9 @@ class FakeWorker:
 
     def current(self) -> int:
         return 0xC0
+
+    def use_context(self, handle: int) -> None:
+        assert lib.vx_set_context(self.vx, handle) == 0
 
     def give(self, kind: Kind, item: int, parent: int = 0) -> int:
         """A handle for an object."""
