@@ -42,7 +42,8 @@ class Physical:
     """Physical memory: how often it is named and mapped."""
 
     bytes: int
-    references: int = 1
+    names: int = 1  # references that the zone may still release
+    references: int = 1  # those that the driver has not released yet
     mapped: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 

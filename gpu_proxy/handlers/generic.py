@@ -23,6 +23,8 @@ INVALID_VALUE = 1
 OUT_OF_MEMORY = 2
 INVALID_CONTEXT = 201
 INVALID_HANDLE = 400
+# What CUDA says about a handle of this kind that names nothing.
+NAMES_NOTHING = {Kind.CONTEXT: INVALID_CONTEXT, Kind.ALLOCATION: INVALID_VALUE}
 
 
 def handle_object(worker: Worker, request: Request, param: Param, word: int) -> int:
@@ -38,7 +40,7 @@ def handle_object(worker: Worker, request: Request, param: Param, word: int) -> 
     if word == 0 and param.null:
         return 0
     if lib.vx_lookup(worker.vx, word, int(param.type.kind), found):
-        raise CallError(INVALID_CONTEXT if param.type.kind is Kind.CONTEXT else INVALID_HANDLE)
+        raise CallError(NAMES_NOTHING.get(param.type.kind, INVALID_HANDLE))
     return int(found[0])
 
 
@@ -46,7 +48,7 @@ def object_of(worker: Worker, handle: int, kind: Kind) -> int:
     """The driver's object behind a handle of a known kind."""
     found = ffi.new("uint64_t *")
     if lib.vx_lookup(worker.vx, handle, int(kind), found):
-        raise CallError(INVALID_CONTEXT if kind is Kind.CONTEXT else INVALID_HANDLE)
+        raise CallError(NAMES_NOTHING.get(kind, INVALID_HANDLE))
     return int(found[0])
 
 

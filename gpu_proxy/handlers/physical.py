@@ -9,9 +9,8 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-from gpu_proxy._executor import lib
 from gpu_proxy.handlers import handles
-from gpu_proxy.handlers.generic import Arguments, forward, install, object_of
+from gpu_proxy.handlers.generic import Arguments, drop, forward, install, object_of
 from gpu_proxy.handlers.memory import charge
 from gpu_proxy.request import CallError, Later, Request
 from gpu_proxy.resources import Mapping, Physical
@@ -53,13 +52,17 @@ def mem_release(worker: Worker, request: Request) -> Later:
     handle = request["allocation"]
     item = object_of(worker, handle, Kind.ALLOCATION)
     physical = worker.resources.physical.get(item)
-    if physical is None or physical.references == 1:
-        lib.vx_drop(worker.vx, handle)
+    if physical:
+        physical.names -= 1
+    alive = physical is not None and physical.names > 0
+    if not alive:
+        drop(worker, handle)
 
-    def finish() -> None:
-        worker.driver.call(request.row, item)
+    def finish() -> dict[str, bytes]:
+        worker.driver.call_named("cuMemRelease", item)
         if physical:
             _less(worker, physical, references=1)
+        return {"alive": struct.pack("=I", alive)}
 
     return Later(finish)
 
@@ -67,12 +70,19 @@ def mem_release(worker: Worker, request: Request) -> Later:
 @handles("mem_retain_allocation_handle")
 def mem_retain_allocation_handle(worker: Worker, request: Request) -> dict[str, bytes]:
     """The memory that is mapped at an address, with one reference more."""
-    arguments = Arguments(worker, request)
-    worker.driver.call(request.row, *arguments.words)
-    (item,) = struct.unpack("=Q", arguments.buffers["allocation"].raw)
-    physical = _mapped_at(worker, request["location"])
+    arguments, physical = Arguments(worker, request), _mapped_at(worker, request["location"])
     if physical:
-        physical.references += 1
+        with physical.lock:
+            physical.references += 1
+    try:
+        worker.driver.call(request.row, *arguments.words)
+    except CallError:
+        if physical:
+            _less(worker, physical, references=1)
+        raise
+    (item,) = struct.unpack("=Q", arguments.buffers["allocation"].raw)
+    if physical:
+        physical.names += 1
         worker.resources.physical[item] = physical
     return arguments.results()
 

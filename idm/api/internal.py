@@ -181,3 +181,6 @@ call(0x0F30, "vgpuCallbackCapture", 0, handler="callback_capture", stream=_strea
 # it.
 call(0x0F31, "vgpuGraphExecUpdate", 0, handler="graph_exec_update", lane=True, no_context=True,
      exec_=GRAPH_EXEC, graph=GRAPH, status=out(c_int), info=out(CUgraphExecUpdateResultInfo))
+# Memory has references of its own, so only the worker knows whether its handle is still one.
+call(0x0F38, "vgpuMemRelease", 0, handler="mem_release", lane=True, no_context=True,
+     allocation=handle(Kind.ALLOCATION), alive=out(c_uint))

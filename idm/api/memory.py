@@ -120,8 +120,8 @@ call(0x0427, "cuMemAddressFree", 10020, front="mem_address_free", handler="mem_a
 call(0x0428, "cuMemCreate", 10020, handler="mem_create", no_context=True,
      allocation=creates(ALLOCATION), bytes=size, properties=struct_in(CUmemAllocationProp),
      flags=c_ulonglong)
-call(0x0429, "cuMemRelease", 10020, handler="mem_release", lane=True, no_context=True,
-     allocation=drops(ALLOCATION))
+call(0x0429, "cuMemRelease", 10020, elsewhere=True, front="mem_release", lane=True,
+     no_context=True, allocation=ALLOCATION)
 call(0x042A, "cuMemMap", 10020, no_context=True, dptr=device_ptr, bytes=size, offset=size,
      allocation=ALLOCATION, flags=c_ulonglong)
 call(0x042B, "cuMemUnmap", 10020, lane=True, no_context=True, dptr=device_ptr, bytes=size)

@@ -8,6 +8,10 @@
 #include "fronts.h"
 #include "vgpu.h"
 
+enum { KIND_ALLOCATION = 16 };
+
+extern const struct idm_call vgpuMemRelease_call;
+
 /* Ask for memory until its addresses are free in this process too. What collided is kept meanwhile, so
  * that the back end does not give the same addresses again. `address` is where the call puts its result. */
 static CUresult allocate(const struct vgpu_entry *entry, void *const args[], uint64_t *address,
@@ -187,6 +191,24 @@ CUresult vgpu_front_mem_address_free(const struct vgpu_entry *entry, void *const
     CUresult status = vgpu_forward(entry, args);
     if (status == CUDA_SUCCESS && vgpu_range_remove(address, &range) == 0)
         vgpu_release_pages(range.base, range.bytes);
+    return status;
+}
+
+CUresult vgpu_front_mem_release(const struct vgpu_entry *entry, void *const args[])
+{
+    uint64_t handle = *(const uint64_t *)args[0];
+    unsigned alive = 0, *alive_at = &alive;
+    void *const sent[] = {&handle, &alive_at};
+    CUresult status = vgpu_may_call(vgpu_self());
+
+    (void)entry;
+    if (status != CUDA_SUCCESS)
+        return status;
+    if (!vgpu_is_alive(handle, KIND_ALLOCATION))
+        return vgpu_bad_handle(KIND_ALLOCATION);
+    status = vgpu_send(&vgpuMemRelease_call, 0, sent);
+    if (status == CUDA_SUCCESS && !alive)
+        vgpu_object_drop(handle);
     return status;
 }
 

@@ -11,7 +11,7 @@
 #include "vgpu.h"
 
 enum {
-    KIND_CONTEXT = 1, KIND_FUNCTION = 5, GENERATION_MAX = 0xffffff,
+    KIND_CONTEXT = 1, KIND_FUNCTION = 5, KIND_ALLOCATION = 16, GENERATION_MAX = 0xffffff,
     BACK_END = IDM_HANDLE_MAX / 2, /* the back end chooses indexes from here up, we those below */
 };
 
@@ -170,5 +170,7 @@ int vgpu_object_adopt(uint64_t handle, unsigned kind, uint64_t parent)
 
 CUresult vgpu_bad_handle(unsigned kind)
 {
+    if (kind == KIND_ALLOCATION)
+        return CUDA_ERROR_INVALID_VALUE; /* to CUDA it is a number, no handle */
     return kind == KIND_CONTEXT ? CUDA_ERROR_INVALID_CONTEXT : CUDA_ERROR_INVALID_HANDLE;
 }

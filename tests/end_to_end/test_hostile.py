@@ -77,7 +77,7 @@ def test_memory_that_is_released_but_mapped_stays_charged(raw):
         if status:
             break
         assert session.call("cuMemMap", dptr=address, bytes=size, allocation=allocation)[0] == 0
-        assert session.call("cuMemRelease", allocation=allocation)[0] == 0
+        assert session.call("vgpuMemRelease", allocation=allocation)[0] == 0
     assert (index, status) == (10, OUT_OF_MEMORY)
     assert session.call("cuMemUnmap", dptr=address - size, bytes=size)[0] in (0, INVALID_VALUE)
 
@@ -94,13 +94,13 @@ def test_unmapping_gives_the_memory_back(raw):
         assert session.call("cuMemCreate", **create)[0] == 0
         assert session.call("cuMemMap", dptr=address, bytes=size, allocation=allocation)[0] == 0
         if index % 2:
-            assert session.call("cuMemRelease", allocation=allocation)[0] == 0
+            assert session.call("vgpuMemRelease", allocation=allocation)[0] == 0
             assert session.alloc(40 << 20) == 0
             assert session.call("cuMemUnmap", dptr=address, bytes=size)[0] == 0
         else:
             assert session.call("cuMemUnmap", dptr=address, bytes=size)[0] == 0
             assert session.alloc(40 << 20) == 0
-            assert session.call("cuMemRelease", allocation=allocation)[0] == 0
+            assert session.call("vgpuMemRelease", allocation=allocation)[0] == 0
     assert session.alloc(40 << 20)
 
 
