@@ -22,9 +22,13 @@ ELEMENT_BYTES = {1: 1, 2: 2, 3: 4, 8: 1, 9: 2, 10: 4, 16: 2, 32: 4}
 OTHER_ELEMENT_BYTES = 4  # packed, compressed and planar formats take at most this much a texel
 
 
+def texel_bytes(format_: int, channels: int) -> int:
+    """Bytes of one texel, at most."""
+    return ELEMENT_BYTES.get(format_, OTHER_ELEMENT_BYTES) * channels
+
+
 def _bytes(width: int, height: int, depth: int, format_: int, channels: int) -> int:
-    texel = ELEMENT_BYTES.get(format_, OTHER_ELEMENT_BYTES) * channels
-    return width * max(1, height) * max(1, depth) * texel
+    return width * max(1, height) * max(1, depth) * texel_bytes(format_, channels)
 
 
 def _charged(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from gpu_proxy._executor import lib
 from gpu_proxy.handlers import handles
+from gpu_proxy.handlers.arrays import FLAT, texel_bytes
 from gpu_proxy.handlers.generic import adopt, forward, object_of
 from gpu_proxy.request import CallError, Later, Request
 from idm.api.types import Kind
@@ -28,6 +29,14 @@ def _check_memory(worker: Worker, address: int, amount: int) -> None:
         raise CallError(INVALID_VALUE)
 
 
+def check_rows(
+    worker: Worker, address: int, format_: int, channels: int, width: int, height: int, pitch: int
+) -> None:
+    """Rows of texels, `pitch` bytes apart: the last one need not be followed by anything."""
+    last = texel_bytes(format_, channels) * width
+    _check_memory(worker, address, pitch * (height - 1) + last if width and height else 0)
+
+
 def _to_driver(worker: Worker, data: bytes) -> bytes:
     """A resource descriptor with objects for handles, whose memory is this session's."""
     (kind,) = struct.unpack_from("=I", data)
@@ -39,8 +48,7 @@ def _to_driver(worker: Worker, data: bytes) -> bytes:
     elif kind == LINEAR:
         _check_memory(worker, word, struct.unpack_from("=Q", data, UNION_AT + 16)[0])
     elif kind == PITCHED:
-        _, _, _, width, height, pitch = struct.unpack_from("=QIIQQQ", data, UNION_AT)
-        _check_memory(worker, word, pitch * height if width and height else 0)
+        check_rows(worker, *struct.unpack_from("=QIIQQQ", data, UNION_AT))
     else:
         raise CallError(INVALID_VALUE)
     return data[:UNION_AT] + struct.pack("=Q", word) + data[UNION_AT + 8 :]
@@ -143,3 +151,11 @@ def surf_object_get_resource_desc(worker: Worker, request: Request) -> dict[str,
     """What a surface is on."""
     item = _own(worker.resources.surfaces, request["surface"])
     return _resource(worker, "cuSurfObjectGetResourceDesc", item)
+
+
+@handles("tex_ref_set_address_2d")
+def tex_ref_set_address_2d(worker: Worker, request: Request) -> dict[str, bytes] | Later:
+    """A texture reference on rows of memory."""
+    width, height, format_, channels = FLAT.unpack(request["descriptor"])
+    check_rows(worker, request["dptr"], format_, channels, width, height, request["pitch"])
+    return forward(worker, request)

@@ -100,9 +100,11 @@ call(0x0A1C, "cuTexRefSetMipmappedArray", 5000, reference=TEXTURE_REFERENCE, arr
      flags=c_uint)
 call(0x0A1D, "cuTexRefSetAddress_v2", 3020, offset=out(size, null=True),
      reference=TEXTURE_REFERENCE, dptr=device_range("bytes", "r"), bytes=size)
-call(0x0A1E, "cuTexRefSetAddress2D_v2", 3020, reference=TEXTURE_REFERENCE,
+call(0x0A1E, "cuTexRefSetAddress2D_v2", 3020,
+     handler="tex_ref_set_address_2d", reference=TEXTURE_REFERENCE,
      descriptor=struct_in(CUDA_ARRAY_DESCRIPTOR), dptr=device_ptr, pitch=size)
-call(0x0A1F, "cuTexRefSetAddress2D_v3", 4010, reference=TEXTURE_REFERENCE,
+call(0x0A1F, "cuTexRefSetAddress2D_v3", 4010,
+     handler="tex_ref_set_address_2d", reference=TEXTURE_REFERENCE,
      descriptor=struct_in(CUDA_ARRAY_DESCRIPTOR), dptr=device_ptr, pitch=size)
 call(0x0A20, "cuTexRefSetFormat", 2000, reference=TEXTURE_REFERENCE, format=enum("CUarray_format"),
      components=c_int)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from gpu_proxy.handlers import find
 from gpu_proxy.handlers.arrays import array_3d_create
 from gpu_proxy.handlers.ipc import ipc_get_mem_handle
 from gpu_proxy.handlers.occupancy import occupancy_clusters
@@ -44,8 +45,33 @@ def test_textures_are_on_own_memory_and_arrays(worker: Any, memory: tuple[int, i
     assert texture(worker, 2, linear.pack(base, 32, 1, length)) == 0
     assert texture(worker, 2, linear.pack(base, 32, 1, length + 1)) == INVALID_VALUE
     assert texture(worker, 3, pitched.pack(base, 32, 1, 8, length // 512, 512)) == 0
+    assert texture(worker, 3, pitched.pack(base + 480, 32, 1, 8, length // 512, 512)) == 0
+    assert texture(worker, 3, pitched.pack(base + 480, 32, 1, 9, length // 512, 512)) == INVALID_VALUE
     assert texture(worker, 3, pitched.pack(base, 32, 1, 8, 1 << 60, 1 << 60)) == INVALID_VALUE
     assert texture(worker, 4, bytes(8)) == INVALID_VALUE
+
+
+@pytest.mark.parametrize("symbol", ["cuTexRefSetAddress2D_v2", "cuTexRefSetAddress2D_v3"])
+def test_texture_references_are_on_own_memory(
+    worker: Any, memory: tuple[int, int], symbol: str
+) -> None:
+    base, length = memory
+    reference = worker.give(Kind.TEXTURE_REFERENCE, 0x7E)
+
+    def set_address(address: int, width: int, height: int, pitch: int) -> int:
+        descriptor = struct.pack("=QQII", width, height, 32, 4)  # four floats a texel
+        values = {"reference": reference, "descriptor": descriptor, "dptr": address, "pitch": pitch}
+        request = worker.request(symbol, **values)
+        return status(find(request.row), worker, request)
+
+    rows = length // 512
+    assert set_address(base, 32, rows, 512) == 0
+    assert set_address(base + 256, 16, rows, 512) == 0
+    assert set_address(base + 256, 17, rows, 512) == INVALID_VALUE
+    assert set_address(base, 32, rows + 1, 512) == INVALID_VALUE
+    assert set_address(base, 1 << 60, 1 << 60, 1 << 60) == INVALID_VALUE
+    assert set_address(base - 512, 1, 1, 512) == INVALID_VALUE
+    assert len(worker.driver.calls) == 2
 
 
 def test_only_textures_of_the_session_are_destroyed(worker: Any) -> None:
