@@ -11,13 +11,16 @@ from __future__ import annotations
 
 import ctypes
 import os
+import struct
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from cuda.bindings import driver as cuda
 
 from gpu_proxy.request import CallError
 from idm.api.table import Call, load
+from idm.api.types import Wire
 
 MAX_ARGUMENTS = 16
 RTLD_GLOBAL = ctypes.RTLD_GLOBAL
@@ -74,26 +77,41 @@ class Driver:
 
     def call(self, row: Call, *arguments: int) -> None:
         """Call a row's function with integers and addresses. CallError when it fails."""
-        self.call_address(self.address_of(row), *arguments)
+        self.call_address(self.address_of(row), *arguments, floats=_floats(row.number))
 
     def call_named(self, symbol: str, *arguments: int) -> None:
         """Call the function behind a row's symbol."""
         self.call(load().by_symbol[symbol], *arguments)
 
-    def call_address(self, address: int, *arguments: int) -> None:
-        """Call a function of the driver; the GIL is released meanwhile."""
+    def call_address(self, address: int, *arguments: int, floats: tuple[int, ...] = ()) -> None:
+        """Call a function of the driver; the GIL is released meanwhile.
+
+        At the positions of `floats` the arguments are floats, given by their bits.
+        """
         if not address:
             raise CallError(NOT_SUPPORTED)
-        status = self._function(address, len(arguments))(*arguments)
+        values: list[int | float] = list(arguments)
+        for at in floats:
+            (values[at],) = struct.unpack("=f", struct.pack("=I", arguments[at]))
+        status = self._function(address, len(arguments), floats)(*values)
         if status != 0:
             raise CallError(status)
 
-    def _function(self, address: int, count: int) -> RawFunction:
+    def _function(self, address: int, count: int, floats: tuple[int, ...]) -> RawFunction:
         key = (address, count)
         if key not in self._raw:
-            prototype = ctypes.CFUNCTYPE(ctypes.c_int, *[ctypes.c_uint64] * count)
-            self._raw[key] = prototype(address)
+            types: list[Any] = [ctypes.c_uint64] * count
+            for at in floats:
+                types[at] = ctypes.c_float
+            self._raw[key] = ctypes.CFUNCTYPE(ctypes.c_int, *types)(address)
         return self._raw[key]
+
+
+@cache
+def _floats(number: int) -> tuple[int, ...]:
+    """Positions of a row's parameters that are floats by value: they have their own registers."""
+    values = enumerate(load().by_number[number].params)
+    return tuple(i for i, p in values if p.wire is Wire.SCALAR and p.type.c_name == "float")
 
 
 def _look_up(base: str, since: int) -> int:

@@ -46,7 +46,9 @@ def test_textures_are_on_own_memory_and_arrays(worker: Any, memory: tuple[int, i
     assert texture(worker, 2, linear.pack(base, 32, 1, length + 1)) == INVALID_VALUE
     assert texture(worker, 3, pitched.pack(base, 32, 1, 8, length // 512, 512)) == 0
     assert texture(worker, 3, pitched.pack(base + 480, 32, 1, 8, length // 512, 512)) == 0
-    assert texture(worker, 3, pitched.pack(base + 480, 32, 1, 9, length // 512, 512)) == INVALID_VALUE
+    assert (
+        texture(worker, 3, pitched.pack(base + 480, 32, 1, 9, length // 512, 512)) == INVALID_VALUE
+    )
     assert texture(worker, 3, pitched.pack(base, 32, 1, 8, 1 << 60, 1 << 60)) == INVALID_VALUE
     assert texture(worker, 4, bytes(8)) == INVALID_VALUE
 
