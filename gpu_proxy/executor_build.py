@@ -31,6 +31,7 @@ int vx_set_driver(struct vx *x, uint32_t index, uint64_t address);
 void vx_set_output(struct vx *x, int fd);
 void vx_note_output(struct vx *x);
 int vx_set_flags(struct vx *x, uint64_t context_object, uint64_t host, uint64_t device);
+void vx_forget_flags(struct vx *x, uint64_t context_object);
 int vx_set_context(struct vx *x, uint64_t handle);
 void vx_forget_context(struct vx *x);
 void vx_answer(struct vx *x, uint32_t slot, uint32_t sequence, uint32_t reply, int32_t status,
@@ -48,6 +49,7 @@ int vx_is_full(struct vx *x);
 int vx_keep_event(struct vx *x, uint64_t event);
 void vx_context_ended(struct vx *x);
 int vx_lookup(struct vx *x, uint64_t handle, unsigned kind, uint64_t *object);
+int vx_lookup_in(struct vx *x, uint64_t handle, unsigned kind, uint64_t *object, uint64_t *context);
 uint64_t vx_handle_of(struct vx *x, unsigned kind, uint64_t object, uint64_t context,
                       uint64_t parent);
 int vx_drop(struct vx *x, uint64_t handle);

@@ -35,6 +35,17 @@ class Context:
     object: int
     device: int
     primary: bool
+    owner: int = 0  # of a green context's: handle of the primary one, whose memory it uses
+    flags: int = 0  # where its flags are (context_memory.py)
+
+
+@dataclass
+class Green:
+    """A green context."""
+
+    object: int
+    device: int
+    context: int = 0  # handle of the context that it is, once that has one
 
 
 @dataclass
@@ -63,6 +74,8 @@ class Resources:
     allocations: dict[int, Allocation] = field(default_factory=dict)  # by address
     uploads: dict[int, Upload] = field(default_factory=dict)  # by handle
     contexts: dict[int, Context] = field(default_factory=dict)  # by handle
+    greens: dict[int, Green] = field(default_factory=dict)  # by handle
+    device_resources: dict[bytes, int] = field(default_factory=dict)  # their numbers, from 1
     charges: dict[int, int] = field(default_factory=dict)  # device bytes of objects, by handle
     globals: dict[int, list[int]] = field(default_factory=dict)  # addresses, by module's handle
     physical: dict[int, Physical] = field(default_factory=dict)  # by the driver's handle
@@ -74,3 +87,8 @@ class Resources:
     links: dict[int, Any] = field(default_factory=dict)  # links.Link, by handle
     region: int = 0  # handle of the context that slots and staging are registered in, or 0
     region_lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def memory_owner(self, context: int) -> int:
+        """Handle of the context that memory belongs to which is made in this one."""
+        known = self.contexts.get(context)
+        return known.owner if known and known.owner else context

@@ -134,11 +134,12 @@ class Worker:
         _ = self.driver
         if _creates(request) and lib.vx_is_full(self.vx) and not self.more_handles():
             raise CallError(OUT_OF_MEMORY)  # The driver must not make what nobody could name.
-        if request.row.no_context:
-            return
-        if not request.context:
-            raise CallError(INVALID_CONTEXT)
-        self.use_context(request.context)
+        if not request.row.no_context:
+            if not request.context:
+                raise CallError(INVALID_CONTEXT)
+            self.use_context(request.context)
+        elif lib.vx_set_context(self.vx, request.context):
+            lib.vx_set_context(self.vx, 0)  # The thread's context has ended; the call needs none.
 
     def use_context(self, handle: int) -> None:
         """Make a context current for the main thread."""

@@ -27,6 +27,8 @@ _found: dict[int, Handler] = {}
 MODULES = (
     "generic",
     "contexts",
+    "green_contexts",
+    "device_resources",
     "memory",
     "physical",
     "limits",

@@ -13,6 +13,7 @@ from gpu_proxy._executor import lib
 from gpu_proxy.request import CallError
 
 if TYPE_CHECKING:
+    from gpu_proxy.resources import Context
     from gpu_proxy.worker import Worker
 
 OUT_OF_MEMORY = 2
@@ -20,17 +21,40 @@ REGISTER_PORTABLE = 1
 HOST_MAPPED = 2
 
 
-def make_flags(worker: Worker, context: int) -> None:
-    """Make the words that streams of the current context with host functions wait on."""
+def make_flags(worker: Worker, context: Context) -> None:
+    """Make the words that streams of `context` with host functions wait on.
+
+    The memory belongs to the current context, which for a green one's is the primary.
+    """
     host, device = ctypes.c_uint64(), ctypes.c_uint64()
-    worker.driver.call_named(
-        "cuMemHostAlloc", ctypes.addressof(host), 4 * lib.VX_CALLBACKS, HOST_MAPPED
-    )
+    size = 4 * lib.VX_CALLBACKS
+    worker.driver.call_named("cuMemHostAlloc", ctypes.addressof(host), size, HOST_MAPPED)
+    context.flags = host.value
     worker.driver.call_named(
         "cuMemHostGetDevicePointer_v2", ctypes.addressof(device), host.value, 0
     )
-    if lib.vx_set_flags(worker.vx, context, host.value, device.value):
+    if lib.vx_set_flags(worker.vx, context.object, host.value, device.value):
         raise CallError(OUT_OF_MEMORY)
+
+
+def forget_borrowed_flags(worker: Worker, owner: int) -> None:
+    """A context is about to end, and with it the flags of green contexts that use its memory."""
+    for context in worker.resources.contexts.values():
+        if context.owner == owner:
+            lib.vx_forget_flags(worker.vx, context.object)
+            context.flags = 0
+
+
+def free_borrowed_flags(worker: Worker, context: Context) -> None:
+    """A green context has ended, but its flags are the primary context's memory."""
+    owner = worker.resources.contexts.get(context.owner)
+    if not owner or not context.flags:
+        return
+    try:
+        worker.driver.call_named("cuCtxSetCurrent", owner.object)
+        worker.driver.call_named("cuMemFreeHost", context.flags)
+    except CallError as error:
+        worker.channel.log("flags-not-freed", status=error.status)
 
 
 def register_region(worker: Worker, handle: int) -> None:
@@ -49,6 +73,8 @@ def move_region(worker: Worker, ended: int) -> None:
             return
         resources.region = 0
         for handle, context in list(resources.contexts.items()):
+            if context.owner:
+                continue
             try:
                 worker.driver.call_named("cuCtxSetCurrent", context.object)
                 _register(worker)

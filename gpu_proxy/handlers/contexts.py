@@ -4,12 +4,19 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gpu_proxy._executor import ffi, lib
 from gpu_proxy.binding import apply_setting
 from gpu_proxy.handlers import handles
-from gpu_proxy.handlers.context_memory import make_flags, move_region, register_region
+from gpu_proxy.handlers.context_memory import (
+    forget_borrowed_flags,
+    free_borrowed_flags,
+    make_flags,
+    move_region,
+    register_region,
+)
 from gpu_proxy.handlers.generic import drop, install, is_alive, object_of
 from gpu_proxy.handlers.limits import forget_limits
 from gpu_proxy.request import CallError, Later, Request
@@ -35,43 +42,57 @@ def environment(worker: Worker, request: Request) -> None:
 @handles("primary_retain")
 def primary_retain(worker: Worker, request: Request) -> None:
     """Retain the device's primary context."""
-    _check_room(worker)
-    if any(c.primary and c.device == request["device"] for c in worker.resources.contexts.values()):
+    device = request["device"]
+    check_room(worker)
+    if any(c.primary and c.device == device for c in worker.resources.contexts.values()):
         raise CallError(INVALID_VALUE)  # One handle for it, which the front end counts.
     made = ctypes.c_uint64()
-    worker.driver.call_named("cuDevicePrimaryCtxRetain", ctypes.addressof(made), request["device"])
-    _enter(worker, request["context"], made.value, request["device"], primary=True)
+    worker.driver.call_named("cuDevicePrimaryCtxRetain", ctypes.addressof(made), device)
+    context = Context(made.value, device, primary=True)
+    enter(worker, request["context"], context, lambda: _end_primary(worker, device))
 
 
 @handles("context_create")
 def context_create(worker: Worker, request: Request) -> None:
     """Create a context. It is not left on this thread's stack: records say which one is current."""
-    _check_room(worker)
+    check_room(worker)
     made, popped = ctypes.c_uint64(), ctypes.c_uint64()
     where, device = ctypes.addressof(made), request["device"]
     worker.driver.call_named("cuCtxCreate_v2", where, request["flags"], device)
     worker.driver.call_named("cuCtxPopCurrent_v2", ctypes.addressof(popped))
     lib.vx_forget_context(worker.vx)
-    _enter(worker, request["context"], made.value, device, primary=False)
+    context = Context(made.value, device, primary=False)
+    enter(worker, request["context"], context, lambda: _end_created(worker, context))
 
 
-def _check_room(worker: Worker) -> None:
+def _end_primary(worker: Worker, device: int) -> None:
+    """Reset before the release: an error may have left what a release alone does not clear."""
+    worker.driver.call_named("cuDevicePrimaryCtxReset_v2", device)
+    worker.driver.call_named("cuDevicePrimaryCtxRelease_v2", device)
+
+
+def _end_created(worker: Worker, context: Context) -> None:
+    worker.driver.call_named("cuCtxDestroy_v2", context.object)
+
+
+def check_room(worker: Worker) -> None:
     """A context takes memory that nobody can charge, so a session has only so many."""
     if len(worker.resources.contexts) >= lib.VX_CONTEXTS:
         raise CallError(OUT_OF_MEMORY)
 
 
-def _enter(worker: Worker, handle: int, item: int, device: int, *, primary: bool) -> None:
-    """Enter a context, or end it again when it cannot have all that it needs."""
-    context = Context(item, device, primary)
+def enter(
+    worker: Worker, handle: int, context: Context, undo: Callable[[], None], parent: int = 0
+) -> None:
+    """Enter a context, or undo it again when it cannot have all that it needs."""
     worker.resources.contexts[handle] = context
     try:
-        install(worker, handle, Kind.CONTEXT, item)
-        worker.use_context(handle)
-        make_flags(worker, item)
-        register_region(worker, handle)
+        install(worker, handle, Kind.CONTEXT, context.object, parent=parent)
+        worker.use_context(context.owner or handle)
+        make_flags(worker, context)
+        register_region(worker, context.owner or handle)
     except CallError:
-        _leave(worker, handle, context).finish()
+        leave(worker, handle, context, undo).finish()
         raise
 
 
@@ -82,7 +103,7 @@ def primary_release(worker: Worker, request: Request) -> Later:
     context = worker.resources.contexts.get(handle)
     if context is None or not context.primary or context.device != device:
         raise CallError(INVALID_CONTEXT)
-    return _leave(worker, handle, context)
+    return leave(worker, handle, context, lambda: _end_primary(worker, device))
 
 
 @handles("cuCtxDestroy", "cuCtxDestroy_v2")
@@ -91,36 +112,29 @@ def ctx_destroy(worker: Worker, request: Request) -> Later:
     handle = request["context"]
     object_of(worker, handle, Kind.CONTEXT)
     context = worker.resources.contexts.get(handle)
-    if context is None or context.primary:
+    if context is None or context.primary or context.owner:
         raise CallError(INVALID_CONTEXT)
-    return _leave(worker, handle, context)
+    return leave(worker, handle, context, lambda: _end_created(worker, context))
 
 
-def _leave(worker: Worker, handle: int, context: Context) -> Later:
-    """Nothing of a context can be named from now on; the driver ends it later."""
+def leave(worker: Worker, handle: int, context: Context, end: Callable[[], None]) -> Later:
+    """Nothing of a context can be named from now on; `end` has the driver end it."""
     del worker.resources.contexts[handle]
     _forget(worker, handle)
     lib.vx_forget_context(worker.vx)
     lib.vx_forget_pools(worker.vx, context.object)
+    forget_borrowed_flags(worker, handle)
 
     def finish() -> None:
         try:
-            _end(worker, context)
+            end()
         finally:
             lib.vx_clear_sticky(worker.vx)
             lib.vx_context_ended(worker.vx)
+            free_borrowed_flags(worker, context)
             move_region(worker, handle)
 
     return Later(finish)
-
-
-def _end(worker: Worker, context: Context) -> None:
-    if not context.primary:
-        worker.driver.call_named("cuCtxDestroy_v2", context.object)
-        return
-    # An error may have left something that a release alone does not clear.
-    worker.driver.call_named("cuDevicePrimaryCtxReset_v2", context.device)
-    worker.driver.call_named("cuDevicePrimaryCtxRelease_v2", context.device)
 
 
 def _forget(worker: Worker, handle: int) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 STREAMS_OF_CUDA = 3
 ALIGNMENT = 64  # of every buffer: a tensor map needs as much
 WITH_PARENT = frozenset({Kind.FUNCTION, Kind.GRAPH, Kind.GRAPH_NODE})
+OF_STREAMS = frozenset({Kind.STREAM, Kind.EVENT})  # what a green context has for itself
 INVALID_VALUE = 1
 OUT_OF_MEMORY = 2
 INVALID_CONTEXT = 201
@@ -151,6 +152,8 @@ def install(
     worker: Worker, handle: int, kind: Kind, item: int, context: int = 0, parent: int = 0
 ) -> None:
     """Give a new object its handle. A handle that the front end may not choose ends the session."""
+    if kind not in OF_STREAMS:
+        context = worker.resources.memory_owner(context)
     result = lib.vx_install(worker.vx, handle, int(kind), item, context, parent)
     if result == -errno.ENOSPC and worker.more_handles():
         result = lib.vx_install(worker.vx, handle, int(kind), item, context, parent)

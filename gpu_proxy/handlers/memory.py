@@ -49,7 +49,8 @@ def remember(
     """Enter memory in the ranges that pointers are checked against."""
     if lib.vx_range_add(worker.vx, address, amount, kind in ("host", "registered")):
         raise CallError(OUT_OF_MEMORY)
-    worker.resources.allocations[address] = Allocation(amount, context, kind, pooled=pooled)
+    owner = worker.resources.memory_owner(context)
+    worker.resources.allocations[address] = Allocation(amount, owner, kind, pooled=pooled)
 
 
 def forget(worker: Worker, address: int, kind: str) -> Allocation:

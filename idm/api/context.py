@@ -65,8 +65,8 @@ call(0x021A, "cuCtxGetStreamPriorityRange", 5050, least=out(c_int, null=True),
 call(0x021B, "cuCtxGetExecAffinity", 11040, affinity=out(CUexecAffinityParam),
      kind=enum("CUexecAffinityType"))
 call(0x021C, "cuCtxResetPersistingL2Cache", 11000)
-call(0x021D, "cuCtxGetDevResource", 12040, no_context=True, context=optional(CONTEXT),
-     resource=out(CUdevResource), kind=enum("CUdevResourceType"))
+call(0x021D, "cuCtxGetDevResource", 12040, handler="device_resources", no_context=True,
+     context=optional(CONTEXT), resource=out(CUdevResource), kind=enum("CUdevResourceType"))
 
 # Waiting for a whole context.
 call(0x021E, "cuCtxSynchronize", 2000, fast=True, lane=True)

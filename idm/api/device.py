@@ -87,8 +87,8 @@ call(0x011B, "cuDeviceGetTexture1DLinearMaxWidth", 11010, no_context=True, width
      format=enum("CUarray_format"), channels=spelled(c_uint, "unsigned"), dev=device)
 call(0x011C, "cuDeviceGetExecAffinitySupport", 11040, no_context=True, supported=out(c_int),
      affinity=enum("CUexecAffinityType"), dev=device)
-call(0x011D, "cuDeviceGetDevResource", 12040, no_context=True, dev=device,
-     resource=out(CUdevResource), kind=enum("CUdevResourceType"))
+call(0x011D, "cuDeviceGetDevResource", 12040, handler="device_resources", no_context=True,
+     dev=device, resource=out(CUdevResource), kind=enum("CUdevResourceType"))
 call(0x011E, "cuDeviceGetHostAtomicCapabilities", 13000, no_context=True,
      capabilities=array_out(c_uint, "count"),
      operations=array_in(enum("CUatomicOperation"), "count"), count=c_uint, dev=device)

@@ -53,27 +53,30 @@ call(0x0B09, "cuCtxEnablePeerAccess", 4000, peer=CONTEXT, flags=c_uint)
 call(0x0B0A, "cuCtxDisablePeerAccess", 4000, peer=CONTEXT)
 
 # Parts of a device.
-call(0x0B0B, "cuDevSmResourceSplitByCount", 12040, no_context=True,
+call(0x0B0B, "cuDevSmResourceSplitByCount", 12040, handler="device_resources", no_context=True,
      groups=array_out(CUdevResource, "count", null=True), count=inout(c_uint),
      resource=struct_in(CUdevResource), remainder=out(CUdevResource, null=True), flags=c_uint,
      least=c_uint)
-call(0x0B0C, "cuDevResourceGenerateDesc", 12040, no_context=True,
+call(0x0B0C, "cuDevResourceGenerateDesc", 12040, handler="device_resources", no_context=True,
      description=creates(DEVICE_RESOURCE),
      resources=spelled(array_in(CUdevResource, "count"), "CUdevResource *"), count=c_uint)
-call(0x0B0D, "cuGreenCtxCreate", 12040, no_context=True, green=creates(GREEN_CONTEXT),
-     description=DEVICE_RESOURCE, dev=device, flags=c_uint)
-call(0x0B0E, "cuGreenCtxDestroy", 12040, lane=True, no_context=True, green=drops(GREEN_CONTEXT))
-call(0x0B0F, "cuCtxFromGreenCtx", 12040, no_context=True, context=creates(CONTEXT, parent="green"),
-     green=GREEN_CONTEXT)
-call(0x0B10, "cuGreenCtxGetDevResource", 12040, no_context=True, green=GREEN_CONTEXT,
-     resource=out(CUdevResource), kind=enum("CUdevResourceType"))
+call(0x0B0D, "cuGreenCtxCreate", 12040, front="green_ctx_create", handler="green_ctx_create",
+     no_context=True, green=creates(GREEN_CONTEXT), description=DEVICE_RESOURCE, dev=device,
+     flags=c_uint)
+call(0x0B0E, "cuGreenCtxDestroy", 12040, front="green_ctx_destroy", handler="green_ctx_destroy",
+     lane=True, no_context=True, green=drops(GREEN_CONTEXT))
+call(0x0B0F, "cuCtxFromGreenCtx", 12040, front="ctx_from_green_ctx", handler="ctx_from_green_ctx",
+     no_context=True, context=creates(CONTEXT, parent="green"), green=GREEN_CONTEXT)
+call(0x0B10, "cuGreenCtxGetDevResource", 12040, handler="device_resources", no_context=True,
+     green=GREEN_CONTEXT, resource=out(CUdevResource), kind=enum("CUdevResourceType"))
 call(0x0B11, "cuGreenCtxGetId", 12090, no_context=True, green=GREEN_CONTEXT,
      identifier=out(c_ulonglong))
 call(0x0B12, "cuGreenCtxRecordEvent", 12040, POSTED, no_context=True, green=GREEN_CONTEXT,
      event=EVENT)
 call(0x0B13, "cuGreenCtxWaitEvent", 12040, POSTED, no_context=True, green=GREEN_CONTEXT,
      event=EVENT)
-call(0x0B14, "cuGreenCtxStreamCreate", 12050, no_context=True,
+call(0x0B14, "cuGreenCtxStreamCreate", 12050, front="green_ctx_stream_create",
+     handler="green_ctx_stream_create", no_context=True,
      stream=creates(STREAM, parent="green"), green=GREEN_CONTEXT, flags=c_uint, priority=c_int)
 refused(0x0B15, "cuDevSmResourceSplit", 13010,
      "groups with their own parameters are not offered yet, cuDevSmResourceSplitByCount is")

@@ -59,8 +59,8 @@ call(0x060B, "cuStreamGetCtx_v2", 12050, LOCAL, front="stream_get_ctx_v2", per_t
      stream=STREAM, context=out(CONTEXT), green=out(GREEN_CONTEXT))
 call(0x060C, "cuStreamGetGreenCtx", 12040, stream=STREAM, green=out(GREEN_CONTEXT))
 call(0x060D, "cuStreamGetDevice", 12080, per_thread="_ptsz", stream=STREAM, dev=out(device))
-call(0x060E, "cuStreamGetDevResource", 13010, per_thread="_ptsz", stream=STREAM,
-     resource=out(CUdevResource), kind=enum("CUdevResourceType"))
+call(0x060E, "cuStreamGetDevResource", 13010, handler="device_resources", per_thread="_ptsz",
+     stream=STREAM, resource=out(CUdevResource), kind=enum("CUdevResourceType"))
 call(0x060F, "cuStreamGetPriority", 5050, per_thread="_ptsz", stream=STREAM, priority=out(c_int))
 call(0x0610, "cuStreamGetFlags", 5050, per_thread="_ptsz", stream=STREAM, flags=out(c_uint))
 call(0x0611, "cuStreamGetId", 12000, per_thread="_ptsz", stream=STREAM, identifier=out(c_ulonglong))

@@ -6,18 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "contexts.h"
 #include "fronts.h"
 #include "interop.h"
-#include "vgpu.h"
 
 enum { KIND_CONTEXT = 1, API_VERSION = 3020 };
-
-struct context_info {
-    int device;
-    unsigned flags;
-    unsigned api_version;
-    uint64_t identifier;
-};
 
 static pthread_mutex_t primary_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct primary { uint64_t handle; unsigned users, flags; } primaries[IDM_DEVICES_MAX];
@@ -28,7 +21,7 @@ static uint64_t handle_at(void *const args[], unsigned index)
     return *(const uint64_t *)args[index];
 }
 
-static struct context_info *info_of(uint64_t handle)
+struct vgpu_context *vgpu_context_of(uint64_t handle)
 {
     struct vgpu_object *object = vgpu_object_find(handle, KIND_CONTEXT);
 
@@ -41,16 +34,17 @@ static CUresult not_ready(void)
                                                                          : CUDA_ERROR_NOT_INITIALIZED;
 }
 
-static uint64_t new_context(int device, unsigned flags)
+uint64_t vgpu_context_new(int device, unsigned flags, uint64_t green)
 {
-    struct context_info *info = calloc(1, sizeof *info);
-    uint64_t handle = info ? vgpu_object_new(KIND_CONTEXT, 0, 0) : 0;
+    struct vgpu_context *info = calloc(1, sizeof *info);
+    uint64_t handle = info ? vgpu_object_new(KIND_CONTEXT, 0, green) : 0;
 
     if (!handle) {
         free(info);
         return 0;
     }
-    *info = (struct context_info){device, flags, API_VERSION, atomic_fetch_add(&last_identifier, 1) + 1};
+    *info = (struct vgpu_context){device, flags, API_VERSION, atomic_fetch_add(&last_identifier, 1) + 1, green,
+                                  green ? primaries[device].handle : 0};
     vgpu_object_find(handle, KIND_CONTEXT)->info = info;
     return handle;
 }
@@ -64,14 +58,14 @@ void vgpu_context_gone(uint64_t context)
     vgpu_object_drop(context);
 }
 
-static CUresult retain_primary(int device, uint64_t *context)
+CUresult vgpu_retain_primary(int device, uint64_t *context)
 {
     struct primary *primary = &primaries[device];
     CUresult status = CUDA_SUCCESS;
 
     pthread_mutex_lock(&primary_lock);
     if (primary->users == 0) {
-        uint64_t handle = new_context(device, primary->flags), *where = &handle;
+        uint64_t handle = vgpu_context_new(device, primary->flags, 0), *where = &handle;
         int ordinal = vgpu.devices[device];
         void *const args[] = {&ordinal, &where};
         status = handle ? vgpu_send_chosen(&vgpuPrimaryRetain_call, 0, args, &handle)
@@ -100,7 +94,7 @@ CUresult vgpu_front_device_primary_ctx_retain(const struct vgpu_entry *entry, vo
         return status;
     if (!vgpu_device(device))
         return CUDA_ERROR_INVALID_DEVICE;
-    return context ? retain_primary(device, context) : CUDA_ERROR_INVALID_VALUE;
+    return context ? vgpu_retain_primary(device, context) : CUDA_ERROR_INVALID_VALUE;
 }
 
 static CUresult end_primary(int device, int reset)
@@ -121,6 +115,21 @@ static CUresult end_primary(int device, int reset)
     primary->users = 0;
     primary->handle = 0;
     return status;
+}
+
+CUresult vgpu_release_primary(int device)
+{
+    pthread_mutex_lock(&primary_lock);
+    CUresult status = end_primary(device, 0);
+    pthread_mutex_unlock(&primary_lock);
+    return status;
+}
+
+uint64_t vgpu_memory_owner(uint64_t context)
+{
+    const struct vgpu_context *known = vgpu_context_of(context);
+
+    return known && known->owner ? known->owner : context;
 }
 
 static CUresult release_or_reset(void *const args[], int reset)
@@ -166,7 +175,7 @@ CUresult vgpu_front_device_primary_ctx_set_flags(const struct vgpu_entry *entry,
         return CUDA_ERROR_INVALID_VALUE;
     pthread_mutex_lock(&primary_lock);
     primaries[device].flags = flags;
-    struct context_info *info = info_of(primaries[device].handle);
+    struct vgpu_context *info = vgpu_context_of(primaries[device].handle);
     if (info)
         info->flags = flags;
     pthread_mutex_unlock(&primary_lock);
@@ -211,7 +220,7 @@ static CUresult create(uint64_t *context, unsigned flags, int device)
         return CUDA_ERROR_INVALID_VALUE;
     if (!vgpu_device(device))
         return CUDA_ERROR_INVALID_DEVICE;
-    uint64_t handle = new_context(device, flags), *where = &handle;
+    uint64_t handle = vgpu_context_new(device, flags, 0), *where = &handle;
     if (!handle)
         return CUDA_ERROR_OUT_OF_MEMORY;
     int ordinal = vgpu.devices[device];
@@ -330,19 +339,19 @@ CUresult vgpu_front_ctx_pop_current(const struct vgpu_entry *entry, void *const 
 }
 
 /* The given context, or the current one when it is null. */
-static CUresult chosen_context(uint64_t given, struct context_info **info)
+static CUresult chosen_context(uint64_t given, struct vgpu_context **info)
 {
     if (not_ready() != CUDA_SUCCESS)
         return CUDA_ERROR_NOT_INITIALIZED;
     uint64_t context = given ? given : vgpu_current(vgpu_self());
-    *info = info_of(context);
+    *info = vgpu_context_of(context);
     return *info ? CUDA_SUCCESS : CUDA_ERROR_INVALID_CONTEXT;
 }
 
 CUresult vgpu_front_ctx_get_device(const struct vgpu_entry *entry, void *const args[])
 {
     CUdevice *device = *(CUdevice **)args[0];
-    struct context_info *info;
+    struct vgpu_context *info;
     CUresult status = chosen_context(0, &info);
 
     (void)entry;
@@ -356,7 +365,7 @@ CUresult vgpu_front_ctx_get_device(const struct vgpu_entry *entry, void *const a
 CUresult vgpu_front_ctx_get_device_v2(const struct vgpu_entry *entry, void *const args[])
 {
     CUdevice *device = *(CUdevice **)args[0];
-    struct context_info *info;
+    struct vgpu_context *info;
     CUresult status = chosen_context(handle_at(args, 1), &info);
 
     (void)entry;
@@ -370,7 +379,7 @@ CUresult vgpu_front_ctx_get_device_v2(const struct vgpu_entry *entry, void *cons
 CUresult vgpu_front_ctx_get_api_version(const struct vgpu_entry *entry, void *const args[])
 {
     unsigned *version = *(unsigned **)args[1];
-    struct context_info *info;
+    struct vgpu_context *info;
     CUresult status = chosen_context(handle_at(args, 0), &info);
 
     (void)entry;
@@ -384,7 +393,7 @@ CUresult vgpu_front_ctx_get_api_version(const struct vgpu_entry *entry, void *co
 CUresult vgpu_front_ctx_get_flags(const struct vgpu_entry *entry, void *const args[])
 {
     unsigned *flags = *(unsigned **)args[0];
-    struct context_info *info;
+    struct vgpu_context *info;
     CUresult status = chosen_context(0, &info);
 
     (void)entry;
@@ -398,7 +407,7 @@ CUresult vgpu_front_ctx_get_flags(const struct vgpu_entry *entry, void *const ar
 CUresult vgpu_front_ctx_get_id(const struct vgpu_entry *entry, void *const args[])
 {
     uint64_t *identifier = *(uint64_t **)args[1];
-    struct context_info *info;
+    struct vgpu_context *info;
     CUresult status = chosen_context(handle_at(args, 0), &info);
 
     (void)entry;
@@ -425,14 +434,4 @@ CUresult vgpu_front_stream_get_ctx(const struct vgpu_entry *entry, void *const a
         return CUDA_ERROR_INVALID_HANDLE;
     *context = object->context;
     return CUDA_SUCCESS;
-}
-
-CUresult vgpu_front_stream_get_ctx_v2(const struct vgpu_entry *entry, void *const args[])
-{
-    uint64_t *green = *(uint64_t **)args[2];
-
-    if (!green)
-        return CUDA_ERROR_INVALID_VALUE;
-    *green = 0;
-    return vgpu_front_stream_get_ctx(entry, args);
 }

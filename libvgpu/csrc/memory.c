@@ -42,9 +42,8 @@ static CUresult allocate(const struct vgpu_entry *entry, void *const args[], uin
 
 static CUresult keep(uint64_t address, uint64_t bytes, uint32_t kind)
 {
-    struct vgpu_thread *thread = vgpu_self();
-    struct vgpu_range range = {.base = address, .bytes = bytes, .context = vgpu_current(thread),
-                               .kind = kind};
+    uint64_t owner = vgpu_memory_owner(vgpu_current(vgpu_self()));
+    struct vgpu_range range = {.base = address, .bytes = bytes, .context = owner, .kind = kind};
 
     return vgpu_range_add(&range) ? CUDA_ERROR_OUT_OF_MEMORY : CUDA_SUCCESS;
 }

@@ -11,7 +11,7 @@
 #include "vgpu.h"
 
 enum {
-    KIND_CONTEXT = 1, KIND_FUNCTION = 5, KIND_ALLOCATION = 16, GENERATION_MAX = 0xffffff,
+    KIND_CONTEXT = 1, KIND_STREAM = 2, KIND_EVENT = 3, KIND_FUNCTION = 5, KIND_ALLOCATION = 16, GENERATION_MAX = 0xffffff,
     BACK_END = IDM_HANDLE_MAX / 2, /* the back end chooses indexes from here up, we those below */
 };
 
@@ -37,7 +37,7 @@ static int make_table(void)
 
 uint64_t vgpu_object_new(unsigned kind, uint64_t context, uint64_t parent)
 {
-    uint64_t handle = 0;
+    uint64_t handle = 0, owner = kind == KIND_STREAM || kind == KIND_EVENT ? context : vgpu_memory_owner(context);
 
     pthread_mutex_lock(&lock);
     if (table || make_table() == 0) {
@@ -47,7 +47,7 @@ uint64_t vgpu_object_new(unsigned kind, uint64_t context, uint64_t parent)
             object->generation++;
             handle = IDM_HANDLE(kind, object->generation, index);
             object->handle = handle;
-            object->context = context;
+            object->context = owner;
             object->parent = parent;
             object->info = NULL;
             object->flags = 0;

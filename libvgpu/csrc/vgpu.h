@@ -248,6 +248,8 @@ CUresult vgpu_module_load_image(const void *image, CUmodule *module);
 
 void vgpu_interop_start(void);
 void vgpu_context_gone(uint64_t context);
+/* The context that what is made in this one belongs to, but for streams and events. */
+uint64_t vgpu_memory_owner(uint64_t context);
 
 /* The call descriptors that hand-written code sends. */
 extern const struct idm_call vgpuFlush_call, vgpuLateError_call, vgpuCopyIn_call, vgpuCopyInChunk_call,

@@ -74,6 +74,8 @@ CUresult context_create(struct device *device, unsigned flags, int is_primary, s
         return CUDA_ERROR_OUT_OF_MEMORY;
     context->device = device;
     context->is_primary = is_primary;
+    context->owner = context;
+    context->multiprocessors = device->multiprocessors;
     context->flags = flags;
     context->api_version = DRIVER_VERSION;
     context->id = atomic_fetch_add(&next_id, 1);
@@ -98,6 +100,8 @@ CUresult context_adopt(struct context *context, struct object *object, enum kind
 {
     if (object_register(object, kind, free_fn))
         return CUDA_ERROR_OUT_OF_MEMORY;
+    if (kind != KIND_EVENT)
+        context = context->owner; /* it holds memory */
     object->context = context;
     object_hold(&context->object);
     pthread_mutex_lock(&context->lock);

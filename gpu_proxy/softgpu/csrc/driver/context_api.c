@@ -65,7 +65,7 @@ CUresult cuCtxDestroy_v2(CUcontext ctx)
     struct context *context = NULL;
     ENTER();
     TRY(context_from_handle(ctx, &context));
-    if (context->is_primary || !object_kill(&context->object)) {
+    if (context->is_primary || context->green || !object_kill(&context->object)) {
         object_put(&context->object);
         return CUDA_ERROR_INVALID_CONTEXT;
     }

@@ -77,6 +77,10 @@ struct context {
     struct object object;
     struct device *device;
     int is_primary;
+    struct context *owner;       /* of memory that is made in it: itself, or the primary one */
+    int multiprocessors;         /* that are its own */
+    uint64_t green;              /* the green context that it is part of, or 0 */
+    struct context *next_green;  /* of a primary context: the first one that uses its memory; under its lock */
     _Atomic int alive;
     _Atomic int sticky;          /* CUresult of a fault; every later call returns it */
     volatile int cancel;         /* tells running kernels to stop: the context is going away */

@@ -116,7 +116,7 @@ CUresult cuEventRecordWithFlags(CUevent hEvent, CUstream hStream, unsigned int f
     if (!event)
         return CUDA_ERROR_INVALID_HANDLE;
     CUresult result = stream_resolve(context, hStream, &stream);
-    if (!result && stream->object.context != event->object.context)
+    if (!result && stream->object.context->owner != event->object.context->owner)
         result = CUDA_ERROR_INVALID_HANDLE;
     if (!result)
         result = stream->capture ? capture_record(stream, event, flags) : record(event, stream);

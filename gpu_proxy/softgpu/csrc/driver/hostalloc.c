@@ -21,6 +21,7 @@ static size_t whole_pages(size_t bytes)
 static CUresult add(struct context *context, void *address, size_t bytes, enum memory_kind kind, unsigned flags,
                     int writable)
 {
+    context = context->owner;
     struct allocation allocation = {
         .address = (uint64_t)(uintptr_t)address, .bytes = bytes, .kind = kind, .flags = flags, .readable = 1,
         .writable = writable, .id = memory_next_id(), .device = context->device, .context = context,

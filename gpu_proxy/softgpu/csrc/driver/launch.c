@@ -81,7 +81,7 @@ CUresult launch_prepare(struct context *context, struct function *function, cons
                         void **params, void **extra, void *buffer, struct work_kernel *work)
 {
     const struct sg_kernel *kernel = function->kernel;
-    if (function->object.context != context)
+    if (function->object.context != context->owner)
         return CUDA_ERROR_INVALID_HANDLE;
     TRY(check_shape(kernel, shape));
     NEED(shape->shared <= (uint32_t)function_max_dynamic(kernel, &function->settings));

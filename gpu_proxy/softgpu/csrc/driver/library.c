@@ -151,7 +151,7 @@ static CUresult find_or_load(struct library *library, struct context *context, s
             break; /* the rest was never used */
         if (!*module)
             continue;
-        if (library->module_contexts[i] == context->object.handle)
+        if (library->module_contexts[i] == context->owner->object.handle)
             return CUDA_SUCCESS;
         object_put(&(*module)->object);
     }
@@ -160,7 +160,7 @@ static CUresult find_or_load(struct library *library, struct context *context, s
     TRY(module_load(context, library->code, module));
     object_hold(&(*module)->object);
     library->modules[room] = (*module)->object.handle;
-    library->module_contexts[room] = context->object.handle;
+    library->module_contexts[room] = context->owner->object.handle;
     return CUDA_SUCCESS;
 }
 

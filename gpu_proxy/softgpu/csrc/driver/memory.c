@@ -71,6 +71,7 @@ CUresult memory_take(struct device *device, struct context *context, size_t byte
         return bytes ? CUDA_ERROR_OUT_OF_MEMORY : CUDA_ERROR_INVALID_VALUE;
     size_t charged = bytes <= SLAB_SLOT_MAX ? slab_slot_bytes(bytes) : round_up(bytes, PAGE_BYTES);
     struct allocation *allocation = NULL;
+    context = context ? context->owner : NULL;
     TRY(memory_charge(device, charged));
     pthread_rwlock_wrlock(&memory_lock);
     if (take(bytes, charged, &allocation) == 0) {

@@ -4,6 +4,7 @@
  */
 #include "capture.h"
 #include "graph.h"
+#include "green.h"
 #include "memory.h"
 
 #define PITCH_ALIGN 512
@@ -48,6 +49,7 @@ CUresult cuMemFree_v2(CUdeviceptr dptr)
     /* Mark it first, so that of two threads that free the same pointer one fails. */
     NEED(found.kind == MEMORY_GRAPH || memory_mark_freeing(dptr));
     TRY(context_wait_idle(context)); /* queued work may still use it */
+    TRY(green_wait_idle(context->owner));
     if (found.kind == MEMORY_GRAPH)
         return graph_memory_free(dptr);
     if (found.context && found.context != context)

@@ -3,8 +3,7 @@
  * Calls about things that a software GPU does not have, where the true answer is "none" or "nothing to do",
  * and the old names of calls.
  */
-#include <string.h>
-
+#include "green.h"
 #include "pool.h"
 #include "stream.h"
 
@@ -47,22 +46,26 @@ CUresult cuFlushGPUDirectRDMAWrites(CUflushGPUDirectRDMAWritesTarget target, CUf
     return CUDA_ERROR_NOT_SUPPORTED;
 }
 
-static CUresult device_resource(const struct device *device, CUdevResource *resource, CUdevResourceType type)
+static CUresult part(const struct device *device, int multiprocessors, CUdevResource *resource,
+                     CUdevResourceType type)
 {
     NEED(resource);
     if (type != CU_DEV_RESOURCE_TYPE_SM)
         return CUDA_ERROR_INVALID_RESOURCE_TYPE;
-    memset(resource, 0, sizeof(*resource));
-    resource->type = type;
-    resource->sm.smCount = (unsigned)device->multiprocessors;
+    resource_describe(device, multiprocessors, resource);
     return CUDA_SUCCESS;
+}
+
+CUresult resource_of_context(const struct context *context, CUdevResource *resource, CUdevResourceType type)
+{
+    return part(context->device, context->multiprocessors, resource, type);
 }
 
 CUresult cuDeviceGetDevResource(CUdevice dev, CUdevResource *resource, CUdevResourceType type)
 {
     ENTER();
     const struct device *device = device_get(dev);
-    return device ? device_resource(device, resource, type) : CUDA_ERROR_INVALID_DEVICE;
+    return device ? part(device, device->multiprocessors, resource, type) : CUDA_ERROR_INVALID_DEVICE;
 }
 
 CUresult cuCtxGetDevResource(CUcontext handle, CUdevResource *resource, CUdevResourceType type)
@@ -70,7 +73,7 @@ CUresult cuCtxGetDevResource(CUcontext handle, CUdevResource *resource, CUdevRes
     struct context *context = NULL;
     ENTER();
     TRY(context_from_handle(handle, &context));
-    CUresult result = device_resource(context->device, resource, type);
+    CUresult result = resource_of_context(context, resource, type);
     object_put(&context->object);
     return result;
 }
@@ -81,7 +84,7 @@ CUresult cuStreamGetDevResource(CUstream handle, CUdevResource *resource, CUdevR
     ENTER_CONTEXT(context);
     CUresult result = stream_resolve(context, handle, &stream);
     if (!result)
-        result = device_resource(context->device, resource, type);
+        result = resource_of_context(stream->object.context, resource, type);
     if (stream)
         object_put(&stream->object);
     return result;

@@ -30,6 +30,8 @@ enum kind {
     KIND_POOL,
     KIND_PHYSICAL, /* CUmemGenericAllocationHandle */
     KIND_USER_OBJECT,
+    KIND_GREEN,
+    KIND_RESOURCES, /* CUdevResourceDesc */
     KIND_COUNT,
 };
 

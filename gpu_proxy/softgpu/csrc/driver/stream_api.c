@@ -234,9 +234,12 @@ CUresult cuStreamGetCtx(CUstream hStream, CUcontext *pctx)
 
 CUresult cuStreamGetCtx_v2(CUstream hStream, CUcontext *pctx, CUgreenCtx *green)
 {
+    ENTER_STREAM(stream, hStream);
+    NEED(pctx);
     if (green)
-        *green = NULL;
-    return cuStreamGetCtx(hStream, pctx);
+        *green = (CUgreenCtx)(uintptr_t)stream->object.context->green;
+    *pctx = AS_HANDLE(CUcontext, stream->object.context->owner);
+    return CUDA_SUCCESS;
 }
 
 CUresult cuStreamGetDevice(CUstream hStream, CUdevice *device)
@@ -251,7 +254,7 @@ CUresult cuStreamGetGreenCtx(CUstream hStream, CUgreenCtx *green)
 {
     ENTER_STREAM(stream, hStream);
     NEED(green);
-    *green = NULL; /* there are none */
+    *green = (CUgreenCtx)(uintptr_t)stream->object.context->green;
     return CUDA_SUCCESS;
 }
 
