@@ -44,6 +44,7 @@ MODULES = (
     "graph_reading",
     "arrays",
     "textures",
+    "tensor_maps",
     "links",
     "copies2d",
     "ipc",

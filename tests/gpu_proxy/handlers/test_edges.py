@@ -76,6 +76,46 @@ def test_texture_references_are_on_own_memory(
     assert len(worker.driver.calls) == 2
 
 
+def tensor_map(worker: Any, symbol: str, **changes: Any) -> int:
+    """Encode a map of rank 3."""
+    row = worker.table.by_symbol[symbol]
+    arrays = {"dimensions": 8, "strides": 8, "box": 4, "element_strides": 4, "lower": 4, "upper": 4}
+    values: dict[str, Any] = {param.name: 1 for param in row.params}
+    values |= {name: bytes(3 * size) for name, size in arrays.items() if name in values}
+    if "Wide" in symbol:
+        values |= {"lower": 0, "upper": 0}
+    values |= {"rank": 3, "map": 128} | changes
+    return status(find(row), worker, worker.request(symbol, **values))
+
+
+TENSOR_MAPS = ["cuTensorMapEncodeTiled", "cuTensorMapEncodeIm2col", "cuTensorMapEncodeIm2colWide"]
+
+
+@pytest.mark.parametrize("symbol", TENSOR_MAPS)
+def test_tensor_maps_are_on_own_memory(worker: Any, memory: tuple[int, int], symbol: str) -> None:
+    base, length = memory
+    huge = struct.pack("=3Q", 0x7FFF0000, 0x7FFF0000, 1 << 30)
+    assert tensor_map(worker, symbol, location=base) == 0
+    assert tensor_map(worker, symbol, location=base + length - 16) == 0
+    assert tensor_map(worker, symbol, location=base, dimensions=huge, strides=huge) == 0
+    assert len(worker.driver.calls) == 3
+    for foreign in (0, 16, base - 16, base + length, 1 << 63):
+        assert tensor_map(worker, symbol, location=foreign) == INVALID_VALUE
+    for rank in (0, 6, 1 << 31):
+        assert tensor_map(worker, symbol, location=base, rank=rank) == INVALID_VALUE
+    assert tensor_map(worker, symbol, location=base, strides=b"") == INVALID_VALUE
+    assert len(worker.driver.calls) == 3
+
+
+def test_a_tensor_map_is_moved_to_own_memory_only(worker: Any, memory: tuple[int, int]) -> None:
+    def replace(location: int) -> int:
+        request = worker.request("cuTensorMapReplaceAddress", map=bytes(128), location=location)
+        return status(find(request.row), worker, request)
+
+    assert replace(memory[0]) == 0
+    assert replace(memory[0] + memory[1]) == INVALID_VALUE
+
+
 def test_only_textures_of_the_session_are_destroyed(worker: Any) -> None:
     request = worker.request("cuTexObjectDestroy", texture=77)
     assert status(tex_object_destroy, worker, request) == INVALID_HANDLE
