@@ -64,7 +64,7 @@ CUresult cuArray3DCreate_v2(CUarray *out, const CUDA_ARRAY3D_DESCRIPTOR *descrip
     TRY(capture_forbid_unsafe());
     struct array made = {.descriptor = *descriptor};
     TRY(shape(&made));
-    TRY(memory_take(context->device, context, made.row_bytes * made.rows * made.slices, MEMORY_DEVICE, 0,
+    TRY(memory_take(context->device, context, made.row_bytes * made.rows * made.slices, MEMORY_DEVICE, NULL,
                     &made.address));
     if (memory_find(made.address, &found))
         made.id = found.id;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "capture.h"
+#include "pool.h"
 #include "stream.h"
 
 static CUresult push_counted(struct context *context)
@@ -193,7 +194,9 @@ static CUresult synchronize(struct context *context)
     TRY(context_check(context));
     TRY(capture_forbid_in_context(context));
     TRY(context_wait_idle(context));
-    return context_check(context);
+    TRY(context_check(context));
+    pools_synchronized(context->device);
+    return CUDA_SUCCESS;
 }
 
 CUresult cuCtxSynchronize(void)

@@ -52,6 +52,7 @@ struct device {
     unsigned char uuid[16];
     size_t total_bytes;
     _Atomic size_t used_bytes;
+    _Atomic size_t graph_bytes, graph_bytes_high; /* of these, what graphs have allocated */
     int multiprocessors;
     pthread_mutex_t lock;        /* primary context */
     struct context *primary;     /* made at the first retain, then kept for good */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "capture.h"
+#include "pool.h"
 #include "stream.h"
 
 #define EVENT_FLAGS (CU_EVENT_BLOCKING_SYNC | CU_EVENT_DISABLE_TIMING | CU_EVENT_INTERPROCESS)
@@ -176,6 +177,8 @@ CUresult cuEventSynchronize(CUevent hEvent)
     struct context *context = event->object.context;
     if (context && atomic_load(&context->sticky))
         result = (CUresult)atomic_load(&context->sticky);
+    if (!result && context)
+        pools_synchronized(context->device);
     if (stream)
         object_put(&stream->object);
     object_put(&event->object);

@@ -25,7 +25,7 @@ CUresult graph_memory_take(struct context *context, size_t bytes, struct graph_m
     struct graph_memory *memory = calloc(1, sizeof(*memory));
     if (!memory)
         return CUDA_ERROR_OUT_OF_MEMORY;
-    CUresult result = memory_take(context->device, NULL, bytes, MEMORY_GRAPH, 0, &at);
+    CUresult result = memory_take(context->device, NULL, bytes, MEMORY_GRAPH, NULL, &at);
     if (result || !memory_find(at, &found)) {
         free(memory);
         return result ? result : CUDA_ERROR_UNKNOWN;
@@ -97,35 +97,27 @@ CUresult graph_memory_free(CUdeviceptr address)
     return CUDA_SUCCESS;
 }
 
-static uint64_t bytes_on(const struct device *device)
-{
-    uint64_t bytes = 0;
-    struct allocation found;
-    for (const struct graph_memory *memory = all; memory; memory = memory->next)
-        if (memory_find(memory->address, &found) && found.device == device)
-            bytes += found.charged;
-    return bytes;
-}
-
 CUresult cuDeviceGetGraphMemAttribute(CUdevice dev, CUgraphMem_attribute attribute, void *value)
 {
     ENTER();
-    const struct device *device = device_get(dev);
+    struct device *device = device_get(dev);
     if (!device)
         return CUDA_ERROR_INVALID_DEVICE;
     NEED(value && (unsigned)attribute <= CU_GRAPH_MEM_ATTR_RESERVED_MEM_HIGH);
-    GRAPH_GUARD;
-    *(cuuint64_t *)value = bytes_on(device);
+    int is_high = attribute == CU_GRAPH_MEM_ATTR_USED_MEM_HIGH || attribute == CU_GRAPH_MEM_ATTR_RESERVED_MEM_HIGH;
+    *(cuuint64_t *)value = atomic_load(is_high ? &device->graph_bytes_high : &device->graph_bytes);
     return CUDA_SUCCESS;
 }
 
 CUresult cuDeviceSetGraphMemAttribute(CUdevice dev, CUgraphMem_attribute attribute, void *value)
 {
     ENTER();
-    if (!device_get(dev))
+    struct device *device = device_get(dev);
+    if (!device)
         return CUDA_ERROR_INVALID_DEVICE;
     NEED(value && (attribute == CU_GRAPH_MEM_ATTR_USED_MEM_HIGH || attribute == CU_GRAPH_MEM_ATTR_RESERVED_MEM_HIGH));
-    return CUDA_SUCCESS; /* the high water mark is what is in use */
+    atomic_store(&device->graph_bytes_high, atomic_load(&device->graph_bytes));
+    return CUDA_SUCCESS;
 }
 
 CUresult cuDeviceGraphMemTrim(CUdevice dev)

@@ -15,7 +15,7 @@ uint64_t memory_next_id(void)
     return atomic_fetch_add(&next, 1);
 }
 
-CUresult memory_charge(struct device *device, size_t bytes)
+CUresult memory_try_charge(struct device *device, size_t bytes)
 {
     size_t used = atomic_load(&device->used_bytes);
     do {
@@ -23,6 +23,14 @@ CUresult memory_charge(struct device *device, size_t bytes)
             return CUDA_ERROR_OUT_OF_MEMORY;
     } while (!atomic_compare_exchange_weak(&device->used_bytes, &used, used + bytes));
     return CUDA_SUCCESS;
+}
+
+CUresult memory_charge(struct device *device, size_t bytes)
+{
+    if (memory_try_charge(device, bytes) == CUDA_SUCCESS)
+        return CUDA_SUCCESS;
+    pools_trim(device);
+    return memory_try_charge(device, bytes);
 }
 
 void memory_uncharge(struct device *device, size_t bytes)
@@ -64,27 +72,65 @@ static int take(size_t bytes, size_t charged, struct allocation **out)
     return bytes <= SLAB_SLOT_MAX ? slab_take(bytes, out) : take_large(charged, out);
 }
 
+/* The pages and what is known about them; 0 when there are none. */
+static uint64_t place(const struct allocation *facts)
+{
+    struct allocation *allocation = NULL;
+    uint64_t address = 0;
+    pthread_rwlock_wrlock(&memory_lock);
+    if (take(facts->bytes, facts->charged, &allocation) == 0) {
+        address = allocation->address;
+        *allocation = *facts;
+        allocation->address = address;
+    }
+    pthread_rwlock_unlock(&memory_lock);
+    return address;
+}
+
+static void count_graph_bytes(struct device *device, size_t bytes)
+{
+    size_t now = atomic_fetch_add(&device->graph_bytes, bytes) + bytes;
+    size_t high = atomic_load(&device->graph_bytes_high);
+    while (now > high && !atomic_compare_exchange_weak(&device->graph_bytes_high, &high, now))
+        continue;
+}
+
+static CUresult charge(const struct allocation *allocation)
+{
+    if (allocation->pool)
+        return pool_charge(allocation->pool, allocation->charged);
+    TRY(memory_charge(allocation->device, allocation->charged));
+    if (allocation->kind == MEMORY_GRAPH)
+        count_graph_bytes(allocation->device, allocation->charged);
+    return CUDA_SUCCESS;
+}
+
+static void uncharge(const struct allocation *allocation)
+{
+    if (allocation->kind == MEMORY_GRAPH)
+        atomic_fetch_sub(&allocation->device->graph_bytes, allocation->charged);
+    if (allocation->pool)
+        pool_uncharge(allocation->pool, allocation->charged);
+    else
+        memory_uncharge(allocation->device, allocation->charged);
+}
+
 CUresult memory_take(struct device *device, struct context *context, size_t bytes, enum memory_kind kind,
-                     uint64_t pool_handle, uint64_t *address)
+                     struct pool *pool, uint64_t *address)
 {
     if (!bytes || bytes > device->total_bytes)
         return bytes ? CUDA_ERROR_OUT_OF_MEMORY : CUDA_ERROR_INVALID_VALUE;
-    size_t charged = bytes <= SLAB_SLOT_MAX ? slab_slot_bytes(bytes) : round_up(bytes, PAGE_BYTES);
-    struct allocation *allocation = NULL;
     context = context ? context->owner : NULL;
-    TRY(memory_charge(device, charged));
-    pthread_rwlock_wrlock(&memory_lock);
-    if (take(bytes, charged, &allocation) == 0) {
-        *allocation = (struct allocation){
-            .address = allocation->address, .bytes = bytes, .charged = charged, .kind = kind,
-            .readable = 1, .writable = 1, .id = memory_next_id(), .device = device, .context = context,
-            .context_handle = context ? context->object.handle : 0, .pool_handle = pool_handle};
-        *address = allocation->address;
-    }
-    pthread_rwlock_unlock(&memory_lock);
-    if (allocation)
+    struct allocation facts = {
+        .bytes = bytes, .charged = bytes <= SLAB_SLOT_MAX ? slab_slot_bytes(bytes) : round_up(bytes, PAGE_BYTES),
+        .kind = kind, .readable = 1, .writable = 1, .id = memory_next_id(), .device = device, .context = context,
+        .context_handle = context ? context->object.handle : 0, .pool_handle = pool ? pool->object.handle : 0,
+        .pool = pool};
+    TRY(charge(&facts));
+    *address = place(&facts);
+    if (*address)
         return CUDA_SUCCESS;
-    memory_uncharge(device, charged);
+    uncharge(&facts);
     return CUDA_ERROR_OUT_OF_MEMORY;
 }
 
@@ -181,9 +227,7 @@ CUresult memory_release(uint64_t address, uint64_t id)
     else
         drop_large(allocation);
     pthread_rwlock_unlock(&memory_lock);
-    memory_uncharge(was.device, was.charged);
-    if (was.pool_handle)
-        pool_given_back(was.pool_handle, was.bytes);
+    uncharge(&was);
     return CUDA_SUCCESS;
 }
 

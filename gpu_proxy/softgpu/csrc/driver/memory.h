@@ -31,6 +31,8 @@ enum memory_kind {
     MEMORY_GRAPH,      /* of a graph's allocation node */
 };
 
+struct pool;
+
 /* What is known about an allocation; handed out by value, so that nobody keeps a pointer to a freed one. */
 struct allocation {
     uint64_t address;
@@ -44,6 +46,7 @@ struct allocation {
     struct context *context; /* not counted; only compared and looked up by identity */
     uint64_t context_handle;
     uint64_t pool_handle;
+    struct pool *pool;       /* that was charged for it; counted, and only memory_release looks at it */
     int freeing;             /* a stream-ordered free is queued */
 };
 
@@ -94,14 +97,17 @@ struct allocation *slab_find(struct slab *slab, uint64_t address); /* inside a s
 size_t slab_slot_bytes(size_t bytes);
 
 /* memory.c */
+/* Charged to the pool, or to the device when that is NULL. */
 CUresult memory_take(struct device *device, struct context *context, size_t bytes, enum memory_kind kind,
-                     uint64_t pool_handle, uint64_t *address);
+                     struct pool *pool, uint64_t *address);
 /* `id` 0: whatever is there. Otherwise only the allocation with this id. */
 CUresult memory_release(uint64_t address, uint64_t id);
 CUresult memory_wait_owner(const struct allocation *allocation);
 int memory_find(uint64_t address, struct allocation *found);
 int memory_mark_freeing(uint64_t address);
+/* Takes from pools what they keep unused before it says that there is no memory. */
 CUresult memory_charge(struct device *device, size_t bytes);
+CUresult memory_try_charge(struct device *device, size_t bytes);
 void memory_uncharge(struct device *device, size_t bytes);
 /* CUDA_ERROR_INVALID_VALUE unless kernels and copies may use all of it. */
 CUresult memory_check(uint64_t address, size_t bytes, int is_write);

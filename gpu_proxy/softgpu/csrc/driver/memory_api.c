@@ -16,7 +16,7 @@ CUresult cuMemAlloc_v2(CUdeviceptr *dptr, size_t bytes)
     ENTER_CONTEXT(context);
     NEED(dptr && bytes);
     TRY(capture_forbid_unsafe());
-    TRY(memory_take(context->device, context, bytes, MEMORY_DEVICE, 0, &address));
+    TRY(memory_take(context->device, context, bytes, MEMORY_DEVICE, NULL, &address));
     *dptr = address;
     return CUDA_SUCCESS;
 }

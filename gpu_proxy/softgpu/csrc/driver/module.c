@@ -42,7 +42,7 @@ static CUresult place_global(struct module *module, struct context *context, siz
     struct allocation found;
     const struct sg_global *global = sg_image_global(module->image, index);
     uint64_t address = 0, bytes = global->bytes ? global->bytes : 1;
-    TRY(memory_take(context->device, context, bytes, MEMORY_DEVICE, 0, &address));
+    TRY(memory_take(context->device, context, bytes, MEMORY_DEVICE, NULL, &address));
     if (memory_find(address, &found))
         module->globals[index] = (struct global){address, found.id};
     if (!global->init)

@@ -15,6 +15,7 @@
 static void pool_free(struct object *object)
 {
     struct pool *pool = (struct pool *)object;
+    pool_leave(pool);
     pthread_mutex_destroy(&pool->lock);
     free(pool);
 }
@@ -32,6 +33,7 @@ static CUresult pool_make(struct device *device, struct pool **out)
         free(pool);
         return CUDA_ERROR_OUT_OF_MEMORY;
     }
+    pool_enter(pool);
     *out = pool;
     return CUDA_SUCCESS;
 }
@@ -58,42 +60,14 @@ CUresult pool_current(struct device *device, struct pool **pool)
     return *pool ? CUDA_SUCCESS : default_pool(device, pool);
 }
 
-static int charge(struct pool *pool, size_t bytes)
+static CUresult take(struct pool *pool, size_t bytes, uint64_t *address)
 {
-    pthread_mutex_lock(&pool->lock);
-    int good = !pool->limit || (bytes <= pool->limit && pool->used <= pool->limit - bytes);
-    if (good)
-        pool->used += bytes;
-    if (pool->used > pool->used_high)
-        pool->used_high = pool->used;
-    pthread_mutex_unlock(&pool->lock);
-    return good;
-}
-
-void pool_given_back(uint64_t pool_handle, size_t bytes)
-{
-    struct pool *pool = object_get(pool_handle, KIND_POOL);
-    if (!pool)
-        return;
-    pthread_mutex_lock(&pool->lock);
-    pool->used -= bytes < pool->used ? bytes : pool->used;
-    pthread_mutex_unlock(&pool->lock);
-    object_put(&pool->object);
-}
-
-CUresult pool_take(struct pool *pool, size_t bytes, uint64_t *address)
-{
-    if (!charge(pool, bytes))
-        return CUDA_ERROR_OUT_OF_MEMORY;
-    CUresult result = memory_take(pool->device, NULL, bytes, MEMORY_POOL, pool->object.handle, address);
-    if (result == CUDA_ERROR_OUT_OF_MEMORY) {
-        /* Frees may be queued behind work: wait for them, then there may be room. */
-        (void)context_wait_all_idle();
-        result = memory_take(pool->device, NULL, bytes, MEMORY_POOL, pool->object.handle, address);
-    }
-    if (result)
-        pool_given_back(pool->object.handle, bytes);
-    return result;
+    CUresult result = memory_take(pool->device, NULL, bytes, MEMORY_POOL, pool, address);
+    if (result != CUDA_ERROR_OUT_OF_MEMORY)
+        return result;
+    /* Frees may be queued behind work: wait for them, then there may be room. */
+    (void)context_wait_all_idle();
+    return memory_take(pool->device, NULL, bytes, MEMORY_POOL, pool, address);
 }
 
 static CUresult alloc(CUdeviceptr *dptr, size_t bytes, struct pool *pool, struct context *context, CUstream handle)
@@ -103,7 +77,7 @@ static CUresult alloc(CUdeviceptr *dptr, size_t bytes, struct pool *pool, struct
     CUresult result = stream_resolve(context, handle, &stream);
     if (!result && stream->capture)
         result = capture_alloc(stream, context, bytes, dptr);
-    else if (!result && !(result = pool_take(pool, bytes, &address)))
+    else if (!result && !(result = take(pool, bytes, &address)))
         *dptr = address;
     if (stream)
         object_put(&stream->object);
@@ -187,6 +161,8 @@ CUresult cuMemPoolDestroy(CUmemoryPool handle)
     struct pool *pool = pool_get(handle);
     NEED(pool);
     CUresult result = pool == pool->device->default_pool ? CUDA_ERROR_NOT_PERMITTED : CUDA_SUCCESS;
+    if (!result)
+        pool_trim(pool, 0); /* it goes when its last allocation does */
     if (!result && object_kill(&pool->object))
         object_put(&pool->object);
     object_put(&pool->object);
@@ -196,11 +172,11 @@ CUresult cuMemPoolDestroy(CUmemoryPool handle)
 CUresult cuMemPoolTrimTo(CUmemoryPool handle, size_t keep)
 {
     ENTER();
-    (void)keep;
     struct pool *pool = pool_get(handle);
     NEED(pool);
+    pool_trim(pool, keep);
     object_put(&pool->object);
-    return CUDA_SUCCESS; /* freed memory has been given back already */
+    return CUDA_SUCCESS;
 }
 
 CUresult cuDeviceGetDefaultMemPool(CUmemoryPool *out, CUdevice dev)

@@ -11,10 +11,12 @@ static uint64_t *counter_of(struct pool *pool, CUmemPool_attribute attribute)
     switch (attribute) {
     case CU_MEMPOOL_ATTR_RELEASE_THRESHOLD:
         return &pool->threshold;
-    case CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT: /* nothing is kept that is not used */
+    case CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT:
+        return &pool->reserved;
+    case CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH:
+        return &pool->reserved_high;
     case CU_MEMPOOL_ATTR_USED_MEM_CURRENT:
         return &pool->used;
-    case CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH:
     case CU_MEMPOOL_ATTR_USED_MEM_HIGH:
         return &pool->used_high;
     default:
@@ -57,9 +59,12 @@ static CUresult set(struct pool *pool, CUmemPool_attribute attribute, const void
         pool->threshold = number;
         return CUDA_SUCCESS;
     }
-    /* The high water marks can be set back, to what is used now. */
+    /* The high water marks can be set back, to what there is now. */
     NEED((attribute == CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH || attribute == CU_MEMPOOL_ATTR_USED_MEM_HIGH) && !number);
-    pool->used_high = pool->used;
+    if (attribute == CU_MEMPOOL_ATTR_USED_MEM_HIGH)
+        pool->used_high = pool->used;
+    else
+        pool->reserved_high = pool->reserved;
     return CUDA_SUCCESS;
 }
 

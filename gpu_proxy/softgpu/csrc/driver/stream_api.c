@@ -6,6 +6,7 @@
 
 #include "capture.h"
 #include "memory.h"
+#include "pool.h"
 #include "stream.h"
 
 static CUresult per_thread_stream(struct context *context, struct stream **stream)
@@ -139,7 +140,9 @@ CUresult cuStreamSynchronize(CUstream hStream)
 {
     ENTER_STREAM(stream, hStream);
     TRY(capture_forbid_stream(stream));
-    return stream_synchronize(stream);
+    TRY(stream_synchronize(stream));
+    pools_synchronized(stream->object.context->device);
+    return CUDA_SUCCESS;
 }
 
 CUresult cuStreamQuery(CUstream hStream)

@@ -194,6 +194,34 @@ static void memory_nodes(void)
     CHECK(before == after);
 }
 
+static cuuint64_t graph_bytes(CUgraphMem_attribute attribute)
+{
+    cuuint64_t bytes = 0;
+    OK(cuDeviceGetGraphMemAttribute(0, attribute, &bytes));
+    return bytes;
+}
+
+/* What a graph has allocated and not freed is reported until the application frees it. */
+static void memory_that_outlives_its_graph(void)
+{
+    CUgraph graph = NULL;
+    CUdeviceptr kept = 0;
+    cuuint64_t zero = 0;
+    OK(cuDeviceSetGraphMemAttribute(0, CU_GRAPH_MEM_ATTR_RESERVED_MEM_HIGH, &zero));
+    OK(cuStreamBeginCapture_v2(stream, CU_STREAM_CAPTURE_MODE_GLOBAL));
+    OK(cuMemAllocAsync(&kept, 1 << 20, stream));
+    OK(cuStreamEndCapture(stream, &graph));
+    CUgraphExec exec = run(graph);
+    OK(cuGraphExecDestroy(exec));
+    OK(cuGraphDestroy(graph));
+    CHECK(graph_bytes(CU_GRAPH_MEM_ATTR_RESERVED_MEM_CURRENT) == 1 << 20);
+    CHECK(graph_bytes(CU_GRAPH_MEM_ATTR_USED_MEM_CURRENT) == 1 << 20);
+    OK(cuMemsetD8_v2(kept, 1, 1 << 20));
+    OK(cuMemFree_v2(kept));
+    CHECK(graph_bytes(CU_GRAPH_MEM_ATTR_RESERVED_MEM_CURRENT) == 0);
+    CHECK(graph_bytes(CU_GRAPH_MEM_ATTR_RESERVED_MEM_HIGH) == 1 << 20);
+}
+
 static void events_in_graphs(void)
 {
     CUgraph graph = NULL;
@@ -230,6 +258,7 @@ int main(void)
     capture_errors();
     built_by_hand();
     memory_nodes();
+    memory_that_outlives_its_graph();
     events_in_graphs();
     return 0;
 }

@@ -166,6 +166,69 @@ static void pools(void)
     OK(cuStreamDestroy_v2(stream));
 }
 
+static cuuint64_t pool_value(CUmemoryPool pool, CUmemPool_attribute attribute)
+{
+    cuuint64_t value = 0;
+    OK(cuMemPoolGetAttribute(pool, attribute, &value));
+    return value;
+}
+
+static size_t free_bytes(void)
+{
+    size_t left = 0, total = 0;
+    OK(cuMemGetInfo_v2(&left, &total));
+    return left;
+}
+
+/* What a pool keeps is nobody else's until it is synchronized, trimmed, or needed. */
+static void reservations(void)
+{
+    const size_t unit = 1 << 20, before = free_bytes();
+    CUmemoryPool pool = NULL;
+    CUstream stream = NULL;
+    CUdeviceptr a = 0, b = 0;
+    cuuint64_t threshold = 2 * unit, zero = 0;
+    CUmemPoolProps props = {.allocType = CU_MEM_ALLOCATION_TYPE_PINNED,
+                            .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = 0}};
+    OK(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING));
+    OK(cuMemPoolCreate(&pool, &props));
+    OK(cuMemAllocFromPoolAsync(&a, 3 * unit, pool, stream));
+    OK(cuMemFree_v2(a));
+    CHECK(pool_value(pool, CU_MEMPOOL_ATTR_USED_MEM_CURRENT) == 0);
+    CHECK(pool_value(pool, CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT) == 3 * unit);
+    CHECK(before - free_bytes() == 3 * unit);
+    OK(cuMemAllocFromPoolAsync(&a, unit, pool, stream)); /* out of what is reserved */
+    CHECK(before - free_bytes() == 3 * unit);
+    OK(cuMemFree_v2(a));
+    OK(cuMemPoolSetAttribute(pool, CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, &threshold));
+    OK(cuStreamSynchronize(stream));
+    CHECK(pool_value(pool, CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT) == 2 * unit);
+    OK(cuMemPoolTrimTo(pool, unit));
+    CHECK(before - free_bytes() == unit);
+    OK(cuMemPoolSetAttribute(pool, CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, &zero));
+    OK(cuCtxSynchronize());
+    CHECK(free_bytes() == before);
+    CHECK(pool_value(pool, CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH) == 3 * unit);
+    OK(cuMemPoolSetAttribute(pool, CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH, &zero));
+    CHECK(pool_value(pool, CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH) == 0);
+    CHECK(pool_value(pool, CU_MEMPOOL_ATTR_USED_MEM_HIGH) == 3 * unit);
+    /* Memory that is kept unused is no reason to say that there is none. */
+    OK(cuMemAllocFromPoolAsync(&a, before / 2, pool, stream));
+    OK(cuMemFree_v2(a));
+    OK(cuMemAlloc_v2(&b, before - unit));
+    OK(cuMemFree_v2(b));
+    /* A pool that was destroyed lives as long as its allocations. */
+    OK(cuMemAllocFromPoolAsync(&a, unit, pool, stream));
+    OK(cuMemAllocFromPoolAsync(&b, unit, pool, stream));
+    OK(cuMemPoolDestroy(pool));
+    OK(cuMemFree_v2(a));
+    CHECK(before - free_bytes() == unit);
+    OK(cuMemsetD8_v2(b, 1, unit));
+    OK(cuMemFree_v2(b));
+    CHECK(free_bytes() == before);
+    OK(cuStreamDestroy_v2(stream));
+}
+
 static void mappings(void)
 {
     CUdeviceptr at = 0;
@@ -208,6 +271,7 @@ int main(void)
     copies_2d();
     arrays();
     pools();
+    reservations();
     mappings();
     return 0;
 }
