@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.xen.dom0_root import Dom0
-from tests.xen.places import BUILD, HarnessError, digest, digest_of_bytes, stamp_of, tool
+from tests.xen.places import HarnessError, digest, digest_of_bytes, stamp_of, tool
 
 MEMORY_MIB = 4096
 DOM0_MEMORY_MIB = 1792
@@ -119,7 +119,8 @@ class Machine:
 
     def power_off(self) -> None:
         """Ask Dom0 to end; kill QEMU if it does not."""
-        (self.share / "stop").touch()
+        if self.is_running():
+            (self.share / "stop").touch()
         deadline = time.monotonic() + POWER_OFF_SECONDS
         while self.is_running() and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
@@ -138,9 +139,8 @@ def images_key(dom0: Dom0, disks: dict[str, Path]) -> str:
     return digest(stamp_of(dom0.root), *stamps, digest_of_bytes(dom0.initramfs))
 
 
-def kept_machine() -> Machine:
-    """The machine that `--keep` leaves running, if it does."""
-    folder = BUILD / "kept"
+def find_machine(folder: Path) -> Machine:
+    """The machine of this folder, which may be running or not."""
     file = folder / "pid"
     process = int(file.read_text()) if file.exists() else 0
     return Machine(folder, process if process and is_machine(process, folder) else 0)

@@ -71,8 +71,10 @@ def require_guest() -> None:
         raise HarnessError(f"missing: {wanted} in {GUEST.relative_to(ROOT)} (make guest-image)")
 
 
-def build_app_disk(program: Path) -> Path:
-    """A disk with one binary of the user's."""
+def build_app_disk(program: Path | None) -> Path | None:
+    """A disk with one binary of the user's, if there is one."""
+    if program is None:
+        return None
     if not program.is_file():
         raise HarnessError(f"{program}: no such file")
     image = BUILD / "app.img"

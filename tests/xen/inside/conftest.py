@@ -59,7 +59,7 @@ def nothing_left():
     """No domain, grant mapping, event channel, xenstore node, loop device or process of ours stays."""
     before = snapshot()
     yield
-    wait_until(lambda: not left_over(before, snapshot()), Leftovers(before))
+    wait_until(lambda: not left_over(before, snapshot()), Leftovers(before), every=1)
 
 
 class Leftovers:

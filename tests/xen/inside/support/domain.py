@@ -33,8 +33,8 @@ class Domain:
         """What the configuration says; a test's settings win."""
         image = self.image
         disks = [
-            f"format=raw,vdev=xvd{letter},access=ro,target={target}"
-            for letter, target in zip("abcdefgh", image.disks, strict=False)
+            f"vdev=xvd{letter},{words}"
+            for letter, words in zip("abcdefgh", image.disks, strict=False)
         ]
         values = {
             "name": self.name,

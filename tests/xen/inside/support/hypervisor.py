@@ -64,18 +64,63 @@ def debug_key(key: str) -> str:
     return command("xl", "dmesg")
 
 
-GRANTOR = re.compile(r"grant-table for remote (?:d|dom)?(\d+)")
-ACTIVE = re.compile(r"\[0x[0-9a-f]+\]\s+(\d+)\s+0x[0-9a-f]+\s+0x[0-9a-f]+")
+GRANTOR = re.compile(r"grant-table for remote d(\d+)")
+GRANT = re.compile(r"\[0x([0-9a-f]+)\]\s+(\d+)\s+0x[0-9a-f]+\s+0x([0-9a-f]+)")
+CHANNELS_OF = re.compile(r"Event channel information for domain (\d+):")
+CHANNEL = re.compile(r"\s(\d+) \[.*\]: s=([0-9]) .*?(?:d=(\d+) p=(\d+))?$")
+UNBOUND, INTERDOMAIN = 2, 3  # states of a port that another domain has to do with
 
 
-def mapped_grants() -> dict[int, list[str]]:
-    """Lines of Xen's dump for the grants that are in use, by the domain that granted them."""
-    found: dict[int, list[str]] = {}
-    grantor = None
-    for line in debug_key("g").splitlines():
-        start = GRANTOR.search(line)
-        if start:
-            grantor = int(start.group(1))
-        elif grantor is not None and ACTIVE.search(line):
-            found.setdefault(grantor, []).append(line.strip())
+@dataclass(frozen=True, order=True)
+class Grant:
+    """A page that one domain granted and another has mapped; `pin` counts its mappings."""
+
+    granted_by: int
+    reference: int
+    mapped_by: int
+    pin: int
+
+
+@dataclass(frozen=True, order=True)
+class Channel:
+    """A port of one domain that is bound to a port of another, or waits for that."""
+
+    domain: int
+    port: int
+    state: int
+    remote_domain: int | None
+    remote_port: int | None
+
+
+def grants() -> set[Grant]:
+    """All grants in use, from Xen's own dump."""
+    return parse_grants(debug_key("g"))
+
+
+def channels() -> set[Channel]:
+    """All event channels between domains, from Xen's own dump."""
+    return parse_channels(debug_key("e"))
+
+
+def parse_grants(dump: str) -> set[Grant]:
+    """What `xl debug-keys g` printed."""
+    found, granted_by = set(), -1
+    for line in dump.splitlines():
+        if start := GRANTOR.search(line):
+            granted_by = int(start.group(1))
+        elif entry := GRANT.search(line):
+            reference, mapped_by, pin = entry.groups()
+            found.add(Grant(granted_by, int(reference, 16), int(mapped_by), int(pin, 16)))
+    return found
+
+
+def parse_channels(dump: str) -> set[Channel]:
+    """What `xl debug-keys e` printed."""
+    found, domain = set(), -1
+    for line in dump.splitlines():
+        if start := CHANNELS_OF.search(line):
+            domain = int(start.group(1))
+        elif (entry := CHANNEL.search(line)) and int(entry.group(2)) in (UNBOUND, INTERDOMAIN):
+            port, state, *remote = (int(word) if word else None for word in entry.groups())
+            found.add(Channel(domain, port, state, *remote))
     return found

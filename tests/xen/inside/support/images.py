@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 QUIET = "console=hvc0 panic=-1 quiet random.trust_cpu=on"
-GUEST = Path("/guest")
+FAST = "script=/run/boot/block,format=raw,access=ro,target=/dev/vgpu/"
 
 
 @dataclass(frozen=True)
 class Image:
-    """Kernel and disks of a domain; `disks` are devices or files, xvda first."""
+    """Kernel and disks of a domain; `disks` are xl's words for each, xvda first."""
 
     kernel: Path
     options: str
@@ -28,6 +28,6 @@ def debian(*disks: str) -> Image:
         kernel=Path("/boot/vmlinux"),
         ramdisk=Path("/share/initramfs.gz"),
         options=f"{QUIET} vgpu.start=guest vgpu.disks={','.join(disks)}",
-        disks=("/dev/vgpu/root", *(f"/dev/vgpu/{name}" for name in disks)),
+        disks=tuple(f"{FAST}{name}" for name in ("root", *disks)),
         ready="vgpu: guest ready",
     )

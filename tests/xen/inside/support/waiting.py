@@ -8,11 +8,13 @@ from collections.abc import Callable
 from typing import TypeVar
 
 T = TypeVar("T")
-SECONDS = 60
+SECONDS = 240  # a busy machine makes emulation ten times slower
 POLL_SECONDS = 0.1
 
 
-def wait_until(condition: Callable[[], T], what: str, seconds: float = SECONDS) -> T:
+def wait_until(
+    condition: Callable[[], T], what: str, seconds: float = SECONDS, every: float = POLL_SECONDS
+) -> T:
     """What the condition returns when it is true; the test fails with `what` when that does not come."""
     deadline = time.monotonic() + seconds
     while True:
@@ -21,4 +23,4 @@ def wait_until(condition: Callable[[], T], what: str, seconds: float = SECONDS) 
             return value
         if time.monotonic() > deadline:
             raise AssertionError(f"still not so after {seconds} s: {what}")
-        time.sleep(POLL_SECONDS)
+        time.sleep(every)
