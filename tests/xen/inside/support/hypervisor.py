@@ -67,7 +67,7 @@ def debug_key(key: str) -> str:
 GRANTOR = re.compile(r"grant-table for remote d(\d+)")
 GRANT = re.compile(r"\[0x([0-9a-f]+)\]\s+(\d+)\s+0x[0-9a-f]+\s+0x([0-9a-f]+)")
 CHANNELS_OF = re.compile(r"Event channel information for domain (\d+):")
-CHANNEL = re.compile(r"\s(\d+) \[.*\]: s=([0-9]) .*?(?:d=(\d+) p=(\d+))?$")
+CHANNEL = re.compile(r"\s(\d+) \[.*\]: s=([0-9]) .*?(?:d=(\d+)(?: p=(\d+))?)?$")
 UNBOUND, INTERDOMAIN = 2, 3  # states of a port that another domain has to do with
 
 
@@ -95,6 +95,14 @@ class Channel:
 def grants() -> set[Grant]:
     """All grants in use, from Xen's own dump."""
     return parse_grants(debug_key("g"))
+
+
+def mapped_grants() -> dict[int, set[Grant]]:
+    """The same by the domain that granted them."""
+    found: dict[int, set[Grant]] = {}
+    for one in grants():
+        found.setdefault(one.granted_by, set()).add(one)
+    return found
 
 
 def channels() -> set[Channel]:
