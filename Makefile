@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := $(BIN)/python
 
-.PHONY: help build demo test lint gpu toolkits coverage-page wheel package clean
+.PHONY: help build demo test lint gpu test-xen toolkits coverage-page wheel package clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1: /p' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ lint: build ## style and types
 
 gpu: build toolkits ## the same tests on an NVIDIA GPU; says so when there is none
 	@$(RUN) -m tests.gpu
+
+test-xen: build ## the suite on real Xen in QEMU, without KVM; APP=path runs one program in a pod domain
+	@$(RUN) -m tests.xen $(if $(APP),--app $(APP)) $(PYTEST_ARGS)
 
 coverage-page: build ## write docs/coverage.md from the call table
 	$(RUN) -m idm.gen.coverage --out docs/coverage.md
