@@ -47,7 +47,7 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
 
 def run(options: argparse.Namespace, rest: list[str]) -> int:
     """What the options ask for; the exit code."""
-    if not (options.command or options.shell or names_tests(rest)):
+    if not (options.command or options.shell or options.app or names_tests(rest)):
         require_guest()
     with machine_for(options.app, keep=options.keep) as machine:
         if options.shell:

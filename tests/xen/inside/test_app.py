@@ -14,12 +14,12 @@ SECONDS = 900
 
 
 @pytest.mark.skipif(not APP, reason="no program was given: make test-xen APP=path")
-def test_the_program_runs_in_a_pod(domain, proxy):
+def test_the_program_runs_in_a_pod(domain, proxy, capsys):
     one = domain("pvh", debian("venv", "repo", "programs", "app"), memory=768).boot()
     pod = Pod(one, proxy, "app")
-    print(pod.run(APP, seconds=SECONDS))
-    served = proxy.lines("domain-served", domain=one.domid)
-    sessions = proxy.lines("session-ended", zone="app")
-    assert served and sessions
-    for line in sessions:
-        print(f"domain {one.domid}: {line['program']}: {line['launches']} launches")
+    said = pod.run(APP, seconds=SECONDS)
+    last = proxy.wait_for("session-ended", zone="app")
+    assert proxy.lines("domain-served", domain=one.domid, zone="app")
+    with capsys.disabled():
+        print(f"\n{said}")
+        print(f"domain {one.domid}, {last['program']}: {last['launches']} launches")
