@@ -8,10 +8,11 @@ create` does), or, where we have the toolstack's rights, when the configuration 
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 
 from gpu_proxy import log
-from gpu_proxy.errors import ConfigError, StartError
+from gpu_proxy.errors import AlreadyRunning, ConfigError, StartError
 from gpu_proxy.settings import Settings, ZoneSettings, announced_zone
 from gpu_proxy.xen.link import DomainLink
 from gpu_proxy.zone import Zone
@@ -21,6 +22,7 @@ from idm.xen.store import Store
 
 RELEASED, INTRODUCED, BACKEND = "@releaseDomain", "@introduceDomain", "backend"
 STOP_SECONDS = 5.0
+MUTEX = "\0vgpu-xen-back-end"
 QUOTA_KEYS = ("device-memory", "host-memory", "sessions", "handles")
 
 
@@ -35,6 +37,7 @@ class XenService:
         self._stopping: set[asyncio.Task[None]] = set()
         self._refused: set[int] = set()
         self._log = log.get(part="xen")
+        self._mutex = _only_one()
         try:
             self._store = Store()
             self._own = int(self._store.read("domid") or "-1")
@@ -69,6 +72,7 @@ class XenService:
         for link in links:
             link.close(domain_is_alive=self._store.is_introduced(link.domain))
         self._store.close()
+        self._mutex.close()
 
     def _look_soon(self) -> None:
         """An event has come in with the answer to a request: the descriptor will not tell."""
@@ -154,3 +158,14 @@ class XenService:
                 self._stopping.add(task)
                 task.add_done_callback(self._stopping.discard)
         self._refused = {d for d in self._refused if self._store.is_introduced(d)}
+
+
+def _only_one() -> socket.socket:
+    """Be the only one that serves pod domains from here; a name that ends with the process."""
+    mutex = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        mutex.bind(MUTEX)
+    except OSError:
+        mutex.close()
+        raise AlreadyRunning("another gpu-proxy serves pod domains from this domain") from None
+    return mutex

@@ -72,21 +72,26 @@ class Leftovers:
         return "nothing is left over:\n" + "\n".join(left_over(self.before, snapshot()))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def proxy(tmp_path_factory):
-    """gpu-proxy in Dom0, for the tests of one module."""
+    """gpu-proxy in Dom0, for all tests: only one can serve the domains of a machine."""
     one = Proxy(tmp_path_factory.mktemp("proxy"), "--log-level=debug")
     yield one
     one.stop()
 
 
-@pytest.fixture(scope="module")
-def pods(proxy, tmp_path_factory):
+@pytest.fixture(scope="session")
+def pod_image():
+    """A trial guest in which an agent and applications run."""
+    return debian("venv", "repo", "programs")
+
+
+@pytest.fixture(scope="session")
+def pods(proxy, pod_image, tmp_path_factory):
     """Two pod domains with zones a (PV) and b (PVH, a small quota)."""
     folder = tmp_path_factory.mktemp("pods")
-    disks = ("venv", "repo", "programs")
     made = [
-        Domain(f"p{next(NUMBERS)}-{kind}", kind, debian(*disks), folder, memory=512)
+        Domain(f"p{next(NUMBERS)}-{kind}", kind, pod_image, folder, memory=512)
         for kind in ("pv", "pvh")
     ]
     for one in made:

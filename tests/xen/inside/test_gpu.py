@@ -60,13 +60,14 @@ def test_pages_of_a_session_are_the_domains_own(pods):
     """Xen itself says that Dom0 maps pages that the domain granted."""
     pod = pods[0]
     before = len(mapped_grants()[pod.domain.domid])
-    number = pod.start_python(
-        "start(); say('here')\nwhile not os.path.exists('/run/end'): time.sleep(0.1)"
-    )
-    pod.domain.wait_console(r"\nhere\n")
+    session = pod.begin(HOLD)
+    session.wait_for("here")
     assert len(mapped_grants()[pod.domain.domid]) > before + 500
-    pod.domain.run("ls /run/agent.pid", 60) if False else None
-    pod.domain.wait_console(rf"vgpu-begin {number}\n")
+    pod.run("touch /run/let-go")
+    session.end()
+    wait_until(
+        lambda: len(mapped_grants()[pod.domain.domid]) <= before, "its pages are unmapped again"
+    )
 
 
 def test_another_domains_numbers_are_nobodys(pods):

@@ -74,14 +74,13 @@ class Background:
         pod.run(
             f"cat >{file} <<'SCRIPT'\n{script}\nSCRIPT\n"
             f"(setsid bash {file} </dev/null >{out} 2>&1; echo $? >{file}.status) &\n"
-            f"echo $! >{file}.pid\n"
         )
 
     def wait_for(self, pattern: str, seconds: float = RUN_SECONDS) -> re.Match[str]:
         """Wait until it has printed this."""
 
         def there() -> re.Match[str] | None:
-            self._said = self._pod.run(f"cat {self._base}.out")
+            self._said = self.said()
             return re.search(pattern, self._said)
 
         try:
@@ -93,13 +92,17 @@ class Background:
         """Wait for its end; what it printed."""
         status = f"cat {self._base}.status 2>/dev/null || true"
         found = wait_until(lambda: self._pod.run(status).strip(), "a script ends", seconds)
-        said = self._pod.run(f"cat {self._base}.out")
+        said = self.said()
         assert found == str(expected), f"exit {found}\n{said}"
         return said
 
+    def said(self) -> str:
+        """What it has printed so far."""
+        return self._pod.run(f"cat {self._base}.out")
+
     def kill(self) -> None:
-        """Kill its processes."""
-        self._pod.run(f"pkill -KILL --session $(pgrep -f {self._base} | head -1) || true")
+        """Kill its processes, all of one session."""
+        self._pod.run(f"pkill -KILL --session $(pgrep -o -f 'bash {self._base}')")
 
 
 # The driver API by ctypes: the guest has no compiler, and cffi would parse for long under emulation.

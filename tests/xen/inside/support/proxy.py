@@ -23,6 +23,13 @@ class Proxy:
     """One daemon; its log is read as the lines that it writes."""
 
     def __init__(self, folder: Path, *arguments: str) -> None:
+        self._folder = folder
+        self._arguments = arguments
+        self.start(*arguments)
+
+    def start(self, *arguments: str, path: str = "") -> None:
+        """Start a daemon; `path` is where it finds modules of tests."""
+        folder = self._folder
         self.log = folder / "gpu-proxy.log"
         self._seen = self.log.stat().st_size if self.log.exists() else 0
         command = [sys.executable, "-m", "gpu_proxy.cli.gpu_proxy", "--stub", "--xen"]
@@ -30,6 +37,7 @@ class Proxy:
             self.process = subprocess.Popen(
                 [*command, f"--runtime-dir={folder / 'run'}", *arguments],
                 cwd="/repo",
+                env={**os.environ, "PYTHONPATH": path},
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
@@ -69,6 +77,11 @@ class Proxy:
         nodes.announce(store, nodes.GPU, domain, 0, {"zone": zone, **keys})
         store.close()
         self.wait_for("domain-served", domain=domain)
+
+    def restart(self, *arguments: str, path: str = "") -> None:
+        """Stop it, and start one with other arguments, or without any as it was."""
+        self.stop()
+        self.start(*(arguments or self._arguments), path=path)
 
     def stop(self) -> None:
         """End it in order."""
