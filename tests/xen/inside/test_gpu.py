@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 
 from hypervisor import mapped_grants
+from waiting import wait_until
 
 HOLD = """
 start()
