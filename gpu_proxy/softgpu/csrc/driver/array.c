@@ -59,9 +59,8 @@ static CUresult shape(struct array *array)
 CUresult cuArray3DCreate_v2(CUarray *out, const CUDA_ARRAY3D_DESCRIPTOR *descriptor)
 {
     struct allocation found;
-    ENTER_CONTEXT(context);
+    ENTER_UNSAFE(context);
     NEED(out && descriptor);
-    TRY(capture_forbid_unsafe());
     struct array made = {.descriptor = *descriptor};
     TRY(shape(&made));
     TRY(memory_take(context->device, context, made.row_bytes * made.rows * made.slices, MEMORY_DEVICE, NULL,
@@ -82,6 +81,7 @@ CUresult cuArray3DCreate_v2(CUarray *out, const CUDA_ARRAY3D_DESCRIPTOR *descrip
 
 CUresult cuArrayCreate_v2(CUarray *out, const CUDA_ARRAY_DESCRIPTOR *d)
 {
+    ENTER_UNSAFE(context);
     NEED(d);
     CUDA_ARRAY3D_DESCRIPTOR wide = {.Width = d->Width, .Height = d->Height, .Format = d->Format,
                                     .NumChannels = d->NumChannels};
@@ -90,7 +90,7 @@ CUresult cuArrayCreate_v2(CUarray *out, const CUDA_ARRAY_DESCRIPTOR *d)
 
 CUresult cuArrayDestroy(CUarray handle)
 {
-    ENTER_CONTEXT(context);
+    ENTER_UNSAFE(context);
     struct array *array = object_get(HANDLE(handle), KIND_ARRAY);
     if (!array)
         return CUDA_ERROR_INVALID_HANDLE;

@@ -33,7 +33,7 @@ static int thread_forbids(const struct capture *capture)
     const struct thread *self = thread_self();
     if (self->capture_mode == CU_STREAM_CAPTURE_MODE_RELAXED)
         return 0;
-    if (capture->owner == self)
+    if (capture->owner == self->number)
         return capture->mode != CU_STREAM_CAPTURE_MODE_RELAXED;
     return self->capture_mode == CU_STREAM_CAPTURE_MODE_GLOBAL && capture->mode == CU_STREAM_CAPTURE_MODE_GLOBAL;
 }
@@ -64,7 +64,7 @@ static int takes_part(const struct capture *capture, const struct context *conte
     return 0;
 }
 
-static CUresult forbid(const struct context *context, int blocking_only, CUresult error)
+static CUresult forbid(const struct context *context, int blocking_only, int spoil, CUresult error)
 {
     if (!atomic_load(&active_count))
         return CUDA_SUCCESS;
@@ -73,7 +73,8 @@ static CUresult forbid(const struct context *context, int blocking_only, CUresul
     for (struct capture *capture = active; capture; capture = capture->next) {
         if (!takes_part(capture, context, blocking_only))
             continue;
-        capture_spoil(capture);
+        if (spoil)
+            capture_spoil(capture);
         result = error;
     }
     return result;
@@ -81,12 +82,18 @@ static CUresult forbid(const struct context *context, int blocking_only, CUresul
 
 CUresult capture_forbid_in_context(struct context *context)
 {
-    return forbid(context, 0, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
+    return forbid(context, 0, 1, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
 }
 
 CUresult capture_forbid_legacy(struct stream *stream)
 {
-    return forbid(stream->object.context, 1, CUDA_ERROR_STREAM_CAPTURE_IMPLICIT);
+    return forbid(stream->object.context, 1, 1, CUDA_ERROR_STREAM_CAPTURE_IMPLICIT);
+}
+
+CUresult capture_check_legacy(struct stream *stream)
+{
+    return stream->is_legacy ? forbid(stream->object.context, 1, 0, CUDA_ERROR_STREAM_CAPTURE_IMPLICIT)
+                             : CUDA_SUCCESS;
 }
 
 CUresult capture_forbid_stream(struct stream *stream)
@@ -168,7 +175,7 @@ CUresult capture_begin(struct stream *stream, struct graph *graph, struct graph_
     struct capture *capture = calloc(1, sizeof(*capture));
     if (!capture)
         return CUDA_ERROR_OUT_OF_MEMORY;
-    *capture = (struct capture){.references = 1, .graph = graph, .mode = mode, .owner = thread_self(),
+    *capture = (struct capture){.references = 1, .graph = graph, .mode = mode, .owner = thread_self()->number,
                                 .status = CU_STREAM_CAPTURE_STATUS_ACTIVE, .id = next_id++, .origin = stream};
     object_hold(&graph->object);
     object_hold(&stream->object);
@@ -227,7 +234,7 @@ CUresult capture_end(struct stream *stream, struct graph **graph)
         return CUDA_ERROR_ILLEGAL_STATE;
     if (capture->origin != stream)
         return CUDA_ERROR_STREAM_CAPTURE_UNMATCHED;
-    if (capture->mode != CU_STREAM_CAPTURE_MODE_RELAXED && capture->owner != thread_self())
+    if (capture->mode != CU_STREAM_CAPTURE_MODE_RELAXED && capture->owner != thread_self()->number)
         return CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD;
     CUresult result = capture->status == CU_STREAM_CAPTURE_STATUS_ACTIVE ? check_joined(capture)
                                                                        : CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;

@@ -21,14 +21,19 @@ struct capture {
     CUstreamCaptureStatus status;
     int ended;
     uint64_t id;
-    const struct thread *owner;
+    uint64_t owner;            /* number of the thread that began it */
     struct stream *origin;     /* counted */
     struct stream **streams;   /* all that take part, the first one included; counted */
     size_t stream_count, stream_room;
 };
 
-/* Calls that must not happen during a capture, as the thread's mode has it: they fail and spoil the capture. */
+/* Calls that must not happen during a capture, as the thread's mode has it: they fail and spoil the capture.
+ * The call table says which calls they are. */
 CUresult capture_forbid_unsafe(void);
+#define ENTER_UNSAFE(name)                                                                                   \
+    ENTER_CONTEXT(name);                                                                                     \
+    (void)name;                                                                                              \
+    TRY(capture_forbid_unsafe())
 
 /* Waiting for a context in which a stream captures. */
 CUresult capture_forbid_in_context(struct context *context);
@@ -36,8 +41,10 @@ CUresult capture_forbid_in_context(struct context *context);
 /* A capturing stream cannot be queried or waited for. */
 CUresult capture_forbid_stream(struct stream *stream);
 
-/* Work for the legacy stream would make capturing blocking streams wait. */
+/* Work for the legacy stream would make capturing blocking streams wait. To ask what it captures is an error,
+ * too, but does no harm. */
 CUresult capture_forbid_legacy(struct stream *stream);
+CUresult capture_check_legacy(struct stream *stream);
 
 /* Each of these adds a node; capture_work takes over the work's references. */
 CUresult capture_work(struct stream *stream, struct work *work, CUgraphNodeType type);
@@ -50,6 +57,8 @@ CUresult capture_wait(struct stream *stream, struct event *event, unsigned flags
 
 /* Whether the event's latest record is part of a capture that goes on. */
 int capture_has_event(struct event *event);
+/* An event that was last recorded in a capture, even in one that has ended, never happens. */
+CUresult capture_forbid_event(struct event *event);
 void capture_forget_event(struct event *event);
 
 /* A stream that is destroyed spoils the capture that it is part of. */

@@ -17,7 +17,7 @@ static void put_stream(struct stream **stream)
 #define ENTER_STREAM(name, handle)                                                                           \
     ENTER_CONTEXT(context);                                                                                  \
     struct stream *name __attribute__((cleanup(put_stream))) = NULL;                                         \
-    TRY(stream_resolve(context, handle, &name))
+    TRY(stream_name(context, handle, &name))
 
 CUresult cuThreadExchangeStreamCaptureMode(CUstreamCaptureMode *mode)
 {
@@ -98,11 +98,12 @@ CUresult cuStreamEndCapture(CUstream handle, CUgraph *out)
 {
     struct graph *graph = NULL;
     ENTER_STREAM(stream, handle);
-    NEED(out);
-    *out = NULL;
+    if (out) /* a capture into a graph that the application has needs no answer */
+        *out = NULL;
     GRAPH_GUARD;
     TRY(capture_end(stream, &graph));
-    *out = AS_HANDLE(CUgraph, graph);
+    if (out)
+        *out = AS_HANDLE(CUgraph, graph);
     return CUDA_SUCCESS;
 }
 
@@ -110,6 +111,7 @@ CUresult cuStreamIsCapturing(CUstream handle, CUstreamCaptureStatus *status)
 {
     ENTER_STREAM(stream, handle);
     NEED(status);
+    TRY(capture_check_legacy(stream));
     *status = CU_STREAM_CAPTURE_STATUS_NONE;
     if (!stream->capture)
         return CUDA_SUCCESS;
@@ -141,6 +143,7 @@ CUresult cuStreamGetCaptureInfo_v3(CUstream handle, CUstreamCaptureStatus *statu
 {
     ENTER_STREAM(stream, handle);
     NEED(status);
+    TRY(capture_check_legacy(stream));
     *status = CU_STREAM_CAPTURE_STATUS_NONE;
     if (edges)
         *edges = NULL; /* no edge has data */

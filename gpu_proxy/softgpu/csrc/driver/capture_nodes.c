@@ -8,12 +8,40 @@
 #include "capture.h"
 #include "graph.h"
 
+static uint64_t generation_of(struct event *event)
+{
+    pthread_mutex_lock(&event->lock);
+    uint64_t generation = event->generation;
+    pthread_mutex_unlock(&event->lock);
+    return generation;
+}
+
+/* The capture that the event's latest record is part of, or NULL. Called with the lock held. */
+static struct capture *capture_of(struct event *event)
+{
+    return event->capture && event->captured_at == generation_of(event) ? event->capture : NULL;
+}
+
 int capture_has_event(struct event *event)
 {
     if (!event->capture)
         return 0;
     GRAPH_GUARD;
-    return event->capture && !((struct capture *)event->capture)->ended;
+    const struct capture *capture = capture_of(event);
+    return capture && !capture->ended;
+}
+
+CUresult capture_forbid_event(struct event *event)
+{
+    if (!event->capture)
+        return CUDA_SUCCESS;
+    GRAPH_GUARD;
+    struct capture *capture = capture_of(event);
+    if (!capture)
+        return CUDA_SUCCESS;
+    if (!capture->ended)
+        capture_spoil(capture);
+    return CUDA_ERROR_CAPTURED_EVENT;
 }
 
 /* Called with the lock held. */
@@ -129,6 +157,7 @@ CUresult capture_record(struct stream *stream, struct event *event, unsigned fla
     memcpy(nodes, stream->capture_dependencies, count * sizeof(struct graph_node *));
     capture->references++;
     forget(event);
+    event->captured_at = generation_of(event);
     event->capture = capture;
     event->nodes = nodes;
     event->node_count = count;
@@ -154,9 +183,11 @@ CUresult capture_wait(struct stream *stream, struct event *event, unsigned flags
 {
     struct graph_node *node = NULL;
     GRAPH_GUARD;
-    struct capture *own = stream->capture, *other = event->capture;
+    struct capture *own = stream->capture, *other = capture_of(event);
     if (other && other->ended)
         other = NULL;
+    if (own)
+        TRY(usable(stream, &own));
     if (own && (flags & CU_EVENT_WAIT_EXTERNAL)) {
         TRY(append(stream, CU_GRAPH_NODE_TYPE_WAIT_EVENT, &node));
         return commit(stream, node, node_set_event(node, AS_HANDLE(CUevent, event)));
@@ -176,7 +207,7 @@ CUresult capture_wait(struct stream *stream, struct event *event, unsigned flags
         return CUDA_ERROR_STREAM_CAPTURE_IMPLICIT;
     }
     if (other->status != CU_STREAM_CAPTURE_STATUS_ACTIVE)
-        return CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
+        return CUDA_ERROR_INVALID_VALUE; /* nothing that a stream could wait for */
     if (!own) {
         stream->capture_dependency_count = 0;
         TRY(capture_join(other, stream));

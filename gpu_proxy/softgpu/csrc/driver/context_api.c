@@ -244,7 +244,7 @@ CUresult cuCtxGetCacheConfig(CUfunc_cache *config)
 
 CUresult cuCtxSetCacheConfig(CUfunc_cache config)
 {
-    ENTER_CONTEXT(context);
+    ENTER_UNSAFE(context);
     NEED((unsigned)config <= CU_FUNC_CACHE_PREFER_EQUAL);
     context->cache_config = config;
     return CUDA_SUCCESS;
@@ -260,7 +260,7 @@ CUresult cuCtxGetSharedMemConfig(CUsharedconfig *config)
 
 CUresult cuCtxSetSharedMemConfig(CUsharedconfig config)
 {
-    ENTER_CONTEXT(context);
+    ENTER_UNSAFE(context);
     NEED((unsigned)config <= CU_SHARED_MEM_CONFIG_EIGHT_BYTE_BANK_SIZE);
     return CUDA_SUCCESS; /* banks are a matter of hardware */
 }

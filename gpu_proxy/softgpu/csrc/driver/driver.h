@@ -107,8 +107,8 @@ struct thread {
     struct context *stack[CONTEXT_STACK_MAX];
     unsigned depth;
     struct thread_stream streams[THREAD_STREAMS_MAX];
+    uint64_t number;             /* never used again for another thread */
     CUstreamCaptureMode capture_mode;
-    unsigned captures;           /* begun by this thread in a mode other than relaxed */
     int null_is_per_thread;      /* inside a _ptds or _ptsz variant */
     int in_host_function;
 };

@@ -139,9 +139,10 @@ static CUresult look_up(CUevent hEvent, struct event **event, struct stream **st
     *event = object_get(HANDLE(hEvent), KIND_EVENT);
     if (!*event)
         return CUDA_ERROR_INVALID_HANDLE;
-    if (capture_has_event(*event)) {
+    CUresult result = capture_forbid_event(*event);
+    if (result) {
         object_put(&(*event)->object);
-        return CUDA_ERROR_CAPTURED_EVENT;
+        return result;
     }
     event_point(*event, stream, sequence);
     return CUDA_SUCCESS;

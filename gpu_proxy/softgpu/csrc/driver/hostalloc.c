@@ -61,9 +61,8 @@ void host_release_context(struct context *context)
 
 CUresult cuMemHostAlloc(void **pp, size_t bytes, unsigned int flags)
 {
-    ENTER_CONTEXT(context);
+    ENTER_UNSAFE(context);
     NEED(pp && !(flags & ~(unsigned)HOST_ALLOC_FLAGS));
-    TRY(capture_forbid_unsafe());
     return take(context, bytes, MEMORY_HOST, flags, pp);
 }
 
@@ -86,26 +85,21 @@ CUresult host_free_any(uint64_t address, enum memory_kind kind)
 
 CUresult cuMemFreeHost(void *p)
 {
-    ENTER_CONTEXT(context);
-    (void)context;
-    TRY(capture_forbid_unsafe());
+    ENTER_UNSAFE(context);
     return host_free_any((uint64_t)(uintptr_t)p, MEMORY_HOST);
 }
 
 CUresult cuMemHostRegister_v2(void *p, size_t bytes, unsigned int flags)
 {
-    ENTER_CONTEXT(context);
+    ENTER_UNSAFE(context);
     NEED(p && bytes && !(flags & ~(unsigned)HOST_REGISTER_FLAGS));
     NEED((uint64_t)(uintptr_t)p + bytes > (uint64_t)(uintptr_t)p && !arena_contains((uint64_t)(uintptr_t)p));
-    TRY(capture_forbid_unsafe());
     return add(context, p, bytes, MEMORY_REGISTERED, flags, !(flags & CU_MEMHOSTREGISTER_READ_ONLY));
 }
 
 CUresult cuMemHostUnregister(void *p)
 {
-    ENTER_CONTEXT(context);
-    (void)context;
-    TRY(capture_forbid_unsafe());
+    ENTER_UNSAFE(context);
     return host_free_any((uint64_t)(uintptr_t)p, MEMORY_REGISTERED);
 }
 
@@ -134,9 +128,8 @@ CUresult cuMemHostGetFlags(unsigned int *flags, void *p)
 CUresult cuMemAllocManaged(CUdeviceptr *dptr, size_t bytesize, unsigned int flags)
 {
     void *address = NULL;
-    ENTER_CONTEXT(context);
+    ENTER_UNSAFE(context);
     NEED(dptr && (flags == CU_MEM_ATTACH_GLOBAL || flags == CU_MEM_ATTACH_HOST));
-    TRY(capture_forbid_unsafe());
     TRY(take(context, bytesize, MEMORY_MANAGED, flags, &address));
     *dptr = (CUdeviceptr)(uintptr_t)address;
     return CUDA_SUCCESS;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "capture.h"
 #include "module.h"
 
 static void library_free(struct object *object)
@@ -127,6 +128,7 @@ CUresult cuLibraryLoadFromFile(CUlibrary *library, const char *path, CUjit_optio
 CUresult cuLibraryUnload(CUlibrary handle)
 {
     ENTER();
+    TRY(capture_forbid_unsafe());
     struct library *library = object_get(HANDLE(handle), KIND_LIBRARY);
     if (!library)
         return CUDA_ERROR_INVALID_HANDLE;

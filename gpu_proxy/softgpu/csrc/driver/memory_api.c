@@ -13,9 +13,8 @@
 CUresult cuMemAlloc_v2(CUdeviceptr *dptr, size_t bytes)
 {
     uint64_t address = 0;
-    ENTER_CONTEXT(context);
+    ENTER_UNSAFE(context);
     NEED(dptr && bytes);
-    TRY(capture_forbid_unsafe());
     TRY(memory_take(context->device, context, bytes, MEMORY_DEVICE, NULL, &address));
     *dptr = address;
     return CUDA_SUCCESS;
@@ -24,8 +23,7 @@ CUresult cuMemAlloc_v2(CUdeviceptr *dptr, size_t bytes)
 CUresult cuMemAllocPitch_v2(CUdeviceptr *dptr, size_t *pitch, size_t width, size_t height, unsigned int element)
 {
     size_t row = 0, bytes = 0;
-    ENTER_CONTEXT(context);
-    (void)context;
+    ENTER_UNSAFE(context);
     NEED(dptr && pitch && width && height && CUDA_PITCH_ELEMENT(element));
     NEED(!__builtin_add_overflow(width, (size_t)PITCH_ALIGN - 1, &row));
     row -= row % PITCH_ALIGN;
@@ -38,10 +36,9 @@ CUresult cuMemAllocPitch_v2(CUdeviceptr *dptr, size_t *pitch, size_t width, size
 CUresult cuMemFree_v2(CUdeviceptr dptr)
 {
     struct allocation found;
-    ENTER_CONTEXT(context);
+    ENTER_UNSAFE(context);
     if (!dptr)
         return CUDA_SUCCESS;
-    TRY(capture_forbid_unsafe());
     NEED(memory_find(dptr, &found) && found.address == dptr);
     if (found.kind == MEMORY_MANAGED)
         return host_free_any(dptr, MEMORY_MANAGED);

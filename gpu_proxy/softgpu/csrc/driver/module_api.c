@@ -22,7 +22,7 @@ static CUresult load(CUmodule *out, const void *image, struct jit_log *log)
     struct code *code = NULL;
     struct module *module = NULL;
     ENTER_CONTEXT(context);
-    NEED(out && image); /* allowed during a capture: runtimes load kernels when they are first launched */
+    NEED(out && image); /* allowed during a capture since CUDA 12.3 */
     TRY(code_compile(image, log, &code));
     CUresult result = module_load(context, code, &module);
     code_put(code);
@@ -64,8 +64,7 @@ CUresult cuModuleLoad(CUmodule *module, const char *path)
 
 CUresult cuModuleUnload(CUmodule handle)
 {
-    ENTER_CONTEXT(context);
-    TRY(capture_forbid_unsafe());
+    ENTER_UNSAFE(context);
     struct module *module = object_get(HANDLE(handle), KIND_MODULE);
     if (!module)
         return CUDA_ERROR_INVALID_HANDLE;

@@ -138,6 +138,7 @@ CUresult cuMemPoolCreate(CUmemoryPool *out, const CUmemPoolProps *props)
 {
     struct pool *pool = NULL;
     ENTER();
+    TRY(capture_forbid_unsafe());
     NEED(out && props && props->allocType == CU_MEM_ALLOCATION_TYPE_PINNED);
     if (props->handleTypes != CU_MEM_HANDLE_TYPE_NONE || props->location.type != CU_MEM_LOCATION_TYPE_DEVICE)
         return CUDA_ERROR_NOT_SUPPORTED;
@@ -158,6 +159,7 @@ static struct pool *pool_get(CUmemoryPool handle)
 CUresult cuMemPoolDestroy(CUmemoryPool handle)
 {
     ENTER();
+    TRY(capture_forbid_unsafe());
     struct pool *pool = pool_get(handle);
     NEED(pool);
     CUresult result = pool == pool->device->default_pool ? CUDA_ERROR_NOT_PERMITTED : CUDA_SUCCESS;
@@ -210,6 +212,7 @@ CUresult cuDeviceGetMemPool(CUmemoryPool *out, CUdevice dev)
 CUresult cuDeviceSetMemPool(CUdevice dev, CUmemoryPool handle)
 {
     ENTER();
+    TRY(capture_forbid_unsafe());
     struct device *device = device_get(dev);
     if (!device)
         return CUDA_ERROR_INVALID_DEVICE;

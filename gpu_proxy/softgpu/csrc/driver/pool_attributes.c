@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "capture.h"
 #include "pool.h"
 
 static uint64_t *counter_of(struct pool *pool, CUmemPool_attribute attribute)
@@ -33,6 +34,7 @@ static int is_switch(CUmemPool_attribute attribute)
 CUresult cuMemPoolGetAttribute(CUmemoryPool handle, CUmemPool_attribute attribute, void *value)
 {
     ENTER();
+    TRY(capture_forbid_unsafe());
     NEED(value && (is_switch(attribute) || attribute <= CU_MEMPOOL_ATTR_USED_MEM_HIGH));
     struct pool *pool = object_get(HANDLE(handle), KIND_POOL);
     NEED(pool);
@@ -71,6 +73,7 @@ static CUresult set(struct pool *pool, CUmemPool_attribute attribute, const void
 CUresult cuMemPoolSetAttribute(CUmemoryPool handle, CUmemPool_attribute attribute, void *value)
 {
     ENTER();
+    TRY(capture_forbid_unsafe());
     NEED(value);
     struct pool *pool = object_get(HANDLE(handle), KIND_POOL);
     NEED(pool);

@@ -88,6 +88,9 @@ enum submit_flags {
 };
 
 /* Turn CUDA's stream argument into a counted stream of the context. */
+CUresult stream_name(struct context *context, CUstream handle, struct stream **stream);
+/* The same for one that is used, not only asked about: the legacy stream cannot be while a stream that it
+ * waits for captures. */
 CUresult stream_resolve(struct context *context, CUstream handle, struct stream **stream);
 
 /* Queue work. The work's references belong to the stream afterwards, whatever the result. */
@@ -127,6 +130,7 @@ struct event {
     struct stream *stream; /* counted; NULL before the first record */
     uint64_t sequence;
     struct capture *_Atomic capture; /* recorded in this capture, counted; under the graph lock */
+    uint64_t captured_at;  /* the generation then: a launched graph may record it since */
     struct graph_node **nodes;
     size_t node_count;
 };

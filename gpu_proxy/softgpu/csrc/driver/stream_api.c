@@ -36,7 +36,7 @@ static CUresult per_thread_stream(struct context *context, struct stream **strea
     return CUDA_SUCCESS;
 }
 
-CUresult stream_resolve(struct context *context, CUstream handle, struct stream **stream)
+CUresult stream_name(struct context *context, CUstream handle, struct stream **stream)
 {
     if (!handle && thread_self()->null_is_per_thread)
         handle = CU_STREAM_PER_THREAD;
@@ -45,7 +45,7 @@ CUresult stream_resolve(struct context *context, CUstream handle, struct stream 
     if (!handle || handle == CU_STREAM_LEGACY) {
         *stream = context->legacy;
         object_hold(&context->legacy->object);
-        return capture_forbid_legacy(context->legacy);
+        return CUDA_SUCCESS;
     }
     *stream = object_get(HANDLE(handle), KIND_STREAM);
     if (!*stream)
@@ -53,11 +53,19 @@ CUresult stream_resolve(struct context *context, CUstream handle, struct stream 
     return context_check((*stream)->object.context);
 }
 
-/* As stream_resolve, for calls that take a stream and end with it. */
-#define ENTER_STREAM(name, handle)                                                                           \
+CUresult stream_resolve(struct context *context, CUstream handle, struct stream **stream)
+{
+    TRY(stream_name(context, handle, stream));
+    return (*stream)->is_legacy ? capture_forbid_legacy(*stream) : CUDA_SUCCESS;
+}
+
+/* For calls that take a stream and end with it: those that use it, and those that only ask about it. */
+#define ENTER_WITH_STREAM(find, name, handle)                                                                \
     ENTER_CONTEXT(context);                                                                                  \
     struct stream *name __attribute__((cleanup(put_stream))) = NULL;                                         \
-    TRY(stream_resolve(context, handle, &name))
+    TRY(find(context, handle, &name))
+#define ENTER_STREAM(name, handle) ENTER_WITH_STREAM(stream_resolve, name, handle)
+#define ENTER_NAMED_STREAM(name, handle) ENTER_WITH_STREAM(stream_name, name, handle)
 
 static void put_stream(struct stream **stream)
 {
@@ -205,7 +213,7 @@ CUresult cuStreamAddCallback(CUstream hStream, CUstreamCallback fn, void *data, 
 
 CUresult cuStreamGetPriority(CUstream hStream, int *priority)
 {
-    ENTER_STREAM(stream, hStream);
+    ENTER_NAMED_STREAM(stream, hStream);
     NEED(priority);
     *priority = stream->priority;
     return CUDA_SUCCESS;
@@ -213,7 +221,7 @@ CUresult cuStreamGetPriority(CUstream hStream, int *priority)
 
 CUresult cuStreamGetFlags(CUstream hStream, unsigned int *flags)
 {
-    ENTER_STREAM(stream, hStream);
+    ENTER_NAMED_STREAM(stream, hStream);
     NEED(flags);
     *flags = stream->flags;
     return CUDA_SUCCESS;
@@ -221,7 +229,7 @@ CUresult cuStreamGetFlags(CUstream hStream, unsigned int *flags)
 
 CUresult cuStreamGetId(CUstream hStream, unsigned long long *id)
 {
-    ENTER_STREAM(stream, hStream);
+    ENTER_NAMED_STREAM(stream, hStream);
     NEED(id);
     *id = stream->id;
     return CUDA_SUCCESS;
@@ -229,7 +237,7 @@ CUresult cuStreamGetId(CUstream hStream, unsigned long long *id)
 
 CUresult cuStreamGetCtx(CUstream hStream, CUcontext *pctx)
 {
-    ENTER_STREAM(stream, hStream);
+    ENTER_NAMED_STREAM(stream, hStream);
     NEED(pctx);
     *pctx = AS_HANDLE(CUcontext, stream->object.context);
     return CUDA_SUCCESS;
@@ -247,7 +255,7 @@ CUresult cuStreamGetCtx_v2(CUstream hStream, CUcontext *pctx, CUgreenCtx *green)
 
 CUresult cuStreamGetDevice(CUstream hStream, CUdevice *device)
 {
-    ENTER_STREAM(stream, hStream);
+    ENTER_NAMED_STREAM(stream, hStream);
     NEED(device);
     *device = stream->object.context->device->ordinal;
     return CUDA_SUCCESS;
@@ -255,7 +263,7 @@ CUresult cuStreamGetDevice(CUstream hStream, CUdevice *device)
 
 CUresult cuStreamGetGreenCtx(CUstream hStream, CUgreenCtx *green)
 {
-    ENTER_STREAM(stream, hStream);
+    ENTER_NAMED_STREAM(stream, hStream);
     NEED(green);
     *green = (CUgreenCtx)(uintptr_t)stream->object.context->green;
     return CUDA_SUCCESS;
@@ -266,6 +274,7 @@ CUresult cuStreamAttachMemAsync(CUstream hStream, CUdeviceptr dptr, size_t lengt
     struct allocation found;
     ENTER_STREAM(stream, hStream);
     (void)length;
+    TRY(capture_forbid_stream(stream));
     NEED(flags && !(flags & ~7u));
     NEED(host_find(dptr, &found) && found.kind == MEMORY_MANAGED);
     return CUDA_SUCCESS; /* host memory that every stream sees: nothing to move */
@@ -273,7 +282,7 @@ CUresult cuStreamAttachMemAsync(CUstream hStream, CUdeviceptr dptr, size_t lengt
 
 CUresult cuStreamCopyAttributes(CUstream dst, CUstream src)
 {
-    ENTER_STREAM(target, dst);
+    ENTER_NAMED_STREAM(target, dst);
     struct stream *source = object_get(HANDLE(src), KIND_STREAM);
     if (!source)
         return CUDA_ERROR_INVALID_HANDLE;
@@ -284,7 +293,7 @@ CUresult cuStreamCopyAttributes(CUstream dst, CUstream src)
 
 CUresult cuStreamSetAttribute(CUstream hStream, CUstreamAttrID id, const CUstreamAttrValue *value)
 {
-    ENTER_STREAM(stream, hStream);
+    ENTER_NAMED_STREAM(stream, hStream);
     NEED(value);
     if (id == CU_LAUNCH_ATTRIBUTE_PRIORITY)
         stream->priority = value->priority;
@@ -293,7 +302,7 @@ CUresult cuStreamSetAttribute(CUstream hStream, CUstreamAttrID id, const CUstrea
 
 CUresult cuStreamGetAttribute(CUstream hStream, CUstreamAttrID id, CUstreamAttrValue *value)
 {
-    ENTER_STREAM(stream, hStream);
+    ENTER_NAMED_STREAM(stream, hStream);
     NEED(value);
     *value = (CUstreamAttrValue){0};
     if (id == CU_LAUNCH_ATTRIBUTE_PRIORITY)

@@ -56,9 +56,11 @@ struct thread *thread_self(void)
     if (self)
         return self;
     pthread_once(&key_once, make_key);
+    static _Atomic uint64_t last_number;
     struct thread *made = calloc(1, sizeof(*made));
     if (!made)
         return &out_of_memory;
+    made->number = atomic_fetch_add(&last_number, 1) + 1;
     made->capture_mode = CU_STREAM_CAPTURE_MODE_GLOBAL;
     pthread_setspecific(thread_key, made);
     self = made;

@@ -67,7 +67,6 @@ static void capture_fork(void)
     OK(cuStreamWaitEvent(other, fork, 0));
     OK(cuMemcpyDtoDAsync_v2(d + 4, d, 4, other));
     OK(cuMemcpyDtoDAsync_v2(d + 8, d, 4, stream));
-    WANT(CUDA_ERROR_CAPTURED_EVENT, cuEventQuery(fork));
     OK(cuEventRecord(back, other));
     OK(cuStreamWaitEvent(stream, back, 0));
     OK(fill(fill_, stream, d, 2, 1));
@@ -84,6 +83,9 @@ static void capture_fork(void)
     OK(cuMemsetD32Async(d, 1, 1, other));
     WANT(CUDA_ERROR_STREAM_CAPTURE_UNJOINED, cuStreamEndCapture(stream, &graph));
     OK(cuStreamSynchronize(other));
+    WANT(CUDA_ERROR_CAPTURED_EVENT, cuEventQuery(fork)); /* it never happens, though the capture has ended */
+    OK(cuEventRecord(fork, other));
+    OK(cuEventSynchronize(fork));
     OK(cuEventDestroy_v2(fork));
     OK(cuEventDestroy_v2(back));
 }
@@ -116,6 +118,49 @@ static void capture_errors(void)
     OK(cuStreamBeginCapture_v2(blocking, CU_STREAM_CAPTURE_MODE_RELAXED));
     OK(cuStreamDestroy_v2(blocking));
     OK(cuMemcpyDtoD_v2(d, d + 16, 4));
+}
+
+static void capture_spoilt_by_events(void)
+{
+    CUgraph graph = NULL, given = NULL;
+    CUevent event = NULL;
+    CUgraphNode record = NULL;
+    OK(cuEventCreate(&event, 0));
+    OK(cuStreamBeginCapture_v2(stream, CU_STREAM_CAPTURE_MODE_RELAXED));
+    OK(cuEventRecord(event, stream));
+    WANT(CUDA_ERROR_CAPTURED_EVENT, cuEventQuery(event));
+    WANT(CUDA_ERROR_INVALID_VALUE, cuStreamWaitEvent(other, event, 0)); /* that capture comes to nothing */
+    WANT(CUDA_ERROR_STREAM_CAPTURE_INVALIDATED, cuStreamWaitEvent(stream, event, 0));
+    WANT(CUDA_ERROR_STREAM_CAPTURE_INVALIDATED, cuStreamEndCapture(stream, &graph));
+    WANT(CUDA_ERROR_CAPTURED_EVENT, cuEventSynchronize(event));
+    OK(cuGraphCreate(&given, 0));
+    OK(cuGraphAddEventRecordNode(&record, given, NULL, 0, event));
+    CUgraphExec exec = run(given);
+    OK(cuEventSynchronize(event)); /* the graph has recorded it since */
+    OK(cuGraphExecDestroy(exec));
+    OK(cuStreamBeginCaptureToGraph(stream, given, NULL, NULL, 0, CU_STREAM_CAPTURE_MODE_GLOBAL));
+    OK(cuStreamEndCapture(stream, NULL));
+    OK(cuGraphDestroy(given));
+    OK(cuEventDestroy_v2(event));
+}
+
+static void legacy_stream_beside_a_capture(void)
+{
+    CUgraph graph = NULL;
+    CUstream blocking = NULL;
+    CUstreamCaptureStatus status = 0;
+    int priority = 1;
+    OK(cuStreamCreate(&blocking, 0));
+    OK(cuStreamBeginCapture_v2(blocking, CU_STREAM_CAPTURE_MODE_GLOBAL));
+    WANT(CUDA_ERROR_STREAM_CAPTURE_IMPLICIT, cuStreamIsCapturing(NULL, &status));
+    WANT(CUDA_ERROR_STREAM_CAPTURE_IMPLICIT, cuStreamGetCaptureInfo(NULL, &status, NULL));
+    WANT(CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED, cuStreamBeginCapture_v2(NULL, 0));
+    OK(cuStreamGetPriority(NULL, &priority));
+    OK(cuStreamIsCapturing(blocking, &status));
+    CHECK(status == CU_STREAM_CAPTURE_STATUS_ACTIVE); /* asking does no harm */
+    WANT(CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED, cuStreamAttachMemAsync(blocking, d, 0, 1));
+    WANT(CUDA_ERROR_STREAM_CAPTURE_INVALIDATED, cuStreamEndCapture(blocking, &graph));
+    OK(cuStreamDestroy_v2(blocking));
 }
 
 static void built_by_hand(void)
@@ -256,6 +301,8 @@ int main(void)
     capture_chain();
     capture_fork();
     capture_errors();
+    capture_spoilt_by_events();
+    legacy_stream_beside_a_capture();
     built_by_hand();
     memory_nodes();
     memory_that_outlives_its_graph();
