@@ -38,6 +38,8 @@ EXECUTOR_FUNCTIONS = (
     ("cuMemcpyAsync", 4000),
     ("cuLaunchKernelEx", 11060),
     ("cuStreamWaitValue32", 11070),
+    ("cuStreamQuery", 2000),
+    ("cuStreamIsCapturing", 10000),
 )
 
 RawFunction = Callable[..., int]

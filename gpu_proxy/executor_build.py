@@ -54,7 +54,6 @@ uint64_t vx_handle_of(struct vx *x, unsigned kind, uint64_t object, uint64_t con
                       uint64_t parent);
 int vx_drop(struct vx *x, uint64_t handle);
 uint32_t vx_drop_dependents(struct vx *x, uint64_t handle);
-int vx_set_capturing(struct vx *x, uint64_t handle, uint32_t capturing);
 int vx_stream(struct vx *x, uint64_t word, uint32_t thread, uint32_t flags, uint64_t *stream);
 void vx_forget_pools(struct vx *x, uint64_t context_object);
 int vx_range_add(struct vx *x, uint64_t base, uint64_t bytes, uint32_t is_host);
@@ -62,7 +61,14 @@ int vx_range_remove(struct vx *x, uint64_t base, uint64_t *bytes);
 int vx_range_covers(struct vx *x, uint64_t base, uint64_t bytes);
 uint64_t vx_range_find(struct vx *x, uint64_t address, uint64_t *bytes, uint32_t *is_host);
 int vx_wait_stream(struct vx *x, uint64_t stream, uint32_t slot, uint32_t sequence, uint32_t bytes);
-int vx_wait_context(struct vx *x, uint64_t context_handle, uint32_t slot, uint32_t sequence);
+int vx_wait_context(struct vx *x, uint64_t context_handle, uint32_t slot, uint32_t sequence,
+                    int beside_captures);
+int vx_capture_room(struct vx *x);
+void vx_capture_began(struct vx *x, uint64_t stream, uint32_t thread, uint32_t mode);
+int vx_capture_may_end(struct vx *x, uint64_t stream, uint32_t thread);
+void vx_capture_settle(struct vx *x, uint64_t stream);
+int vx_capture_unsafe(struct vx *x, uint32_t thread, uint32_t mode, uint64_t event);
+int vx_capture_refuses(struct vx *x, uint64_t stream);
 int vx_wait_event(struct vx *x, uint64_t event, uint32_t slot, uint32_t sequence);
 int vx_release_chunk_after(struct vx *x, uint64_t stream, uint32_t chunk);
 void vx_release_chunk(struct vx *x, uint32_t chunk);

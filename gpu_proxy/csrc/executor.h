@@ -38,8 +38,8 @@ enum vx_outcome { VX_PYTHON = 1, VX_STOPPED = 2, VX_MALFORMED = 3 };
 /* CUresult values that this file decides about itself. */
 enum vx_status {
     VX_SUCCESS = 0, VX_INVALID_VALUE = 1, VX_OUT_OF_MEMORY = 2, VX_INVALID_CONTEXT = 201,
-    VX_INVALID_HANDLE = 400, VX_NOT_READY = 600, VX_CONTEXT_GONE = 709, VX_CAPTURE_UNSUPPORTED = 900,
-    VX_NOT_SUPPORTED = 801,
+    VX_INVALID_HANDLE = 400, VX_NOT_READY = 600, VX_CONTEXT_GONE = 709, VX_NOT_SUPPORTED = 801,
+    VX_CAPTURE_UNSUPPORTED = 900, VX_CAPTURED_EVENT = 907, VX_WRONG_THREAD = 908,
 };
 
 typedef int (*vx_function)();
@@ -50,7 +50,7 @@ struct vx_object {
     uint64_t context;           /* handle of the context that it dies with, or 0 */
     uint64_t parent;            /* handle of the module or library that it dies with, or 0 */
     uint32_t generation;        /* of the last handle with this index */
-    uint32_t capturing;         /* streams: a capture is active */
+    uint32_t reserved;
 };
 
 struct vx_range {
@@ -89,6 +89,11 @@ struct vx_thread_stream {
     void *stream;
 };
 
+struct vx_capture {
+    uint64_t stream, context;   /* driver objects: where it began, and the context of that stream */
+    uint32_t thread, mode;      /* of the application */
+};
+
 struct vx_late_error {
     uint32_t thread;
     int32_t status;
@@ -97,7 +102,8 @@ struct vx_late_error {
 /* Driver functions that the executor needs for itself, by their names without suffix. */
 struct vx_driver {
     vx_function ctx_set_current, event_create, event_record, event_query, event_destroy, stream_create,
-        memcpy_htod_async, memcpy_dtoh_async, memcpy_async, launch_kernel_ex, stream_wait_value32;
+        memcpy_htod_async, memcpy_dtoh_async, memcpy_async, launch_kernel_ex, stream_wait_value32,
+        stream_query, stream_is_capturing;
 };
 
 struct vx {
@@ -118,13 +124,16 @@ struct vx {
     struct vx_driver driver;
     uint64_t current;           /* driver object of the current context of the main thread */
 
-    pthread_mutex_t lock;       /* objects, ranges, late errors */
+    pthread_mutex_t lock;       /* objects, ranges, captures, late errors */
     struct vx_object *objects;
     uint32_t object_limit;      /* objects that may be alive */
     uint32_t object_top[2];     /* indexes in use: chosen by the front end, and from VX_OWN_INDEX up */
     uint32_t object_count;
     struct vx_range *ranges;
     size_t range_count, range_capacity;
+    struct vx_capture *captures;
+    _Atomic uint32_t capture_count; /* only this thread raises it */
+    uint32_t capture_capacity;
     struct vx_late_error late[VX_LATE_THREADS];
 
     struct vx_pending pending[VX_PENDING_MAX];
@@ -205,7 +214,6 @@ int vx_each_object(struct vx *x, vx_visitor *visitor, void *data);
 int vx_drop(struct vx *x, uint64_t handle);
 /* Drop everything that dies with `handle`; the number of objects dropped. */
 uint32_t vx_drop_dependents(struct vx *x, uint64_t handle);
-int vx_set_capturing(struct vx *x, uint64_t handle, uint32_t capturing);
 /* The stream that a parameter word means for this thread; its context becomes current. A CUresult. */
 int vx_stream(struct vx *x, uint64_t word, uint32_t thread, uint32_t flags, uint64_t *stream);
 /* A context begins to end: what waits in it is finished when vx_context_ended says that the driver is
@@ -221,9 +229,25 @@ int vx_range_covers(struct vx *x, uint64_t base, uint64_t bytes);
 /* The allocation around an address: its base, or 0. */
 uint64_t vx_range_find(struct vx *x, uint64_t address, uint64_t *bytes, uint32_t *is_host);
 
+/* Captures, by the driver's stream that each began on. */
+int vx_capture_room(struct vx *x);  /* before one begins: a CUresult */
+/* The stream's context is current. */
+void vx_capture_began(struct vx *x, uint64_t stream, uint32_t thread, uint32_t mode);
+int vx_capture_may_end(struct vx *x, uint64_t stream, uint32_t thread); /* a CUresult */
+void vx_capture_settle(struct vx *x, uint64_t stream); /* the driver may have ended it */
+void vx_capture_gone(struct vx *x, uint64_t stream);   /* the stream is destroyed; with the lock held */
+/* Each is a CUresult. What is refused spoils the capture that is the reason, as in CUDA. */
+int vx_capture_unsafe(struct vx *x, uint32_t thread, uint32_t mode, uint64_t event);
+int vx_capture_refuses(struct vx *x, uint64_t stream); /* to wait for the stream, or to copy by staging */
+int vx_capture_refuses_context(struct vx *x, const uint64_t *streams, uint32_t count);
+/* Streams that do not capture, nor wait for one that does; their number. */
+uint32_t vx_capture_leave_out(struct vx *x, uint64_t *streams, uint32_t count);
+
 /* Waiting by polling. Each records an event on the stream in order. A CUresult. */
 int vx_wait_stream(struct vx *x, uint64_t stream, uint32_t slot, uint32_t sequence, uint32_t bytes);
-int vx_wait_context(struct vx *x, uint64_t context_handle, uint32_t slot, uint32_t sequence);
+/* `beside_captures`: leave out what is being captured, which is an error otherwise. */
+int vx_wait_context(struct vx *x, uint64_t context_handle, uint32_t slot, uint32_t sequence,
+                    int beside_captures);
 int vx_wait_event(struct vx *x, uint64_t event, uint32_t slot, uint32_t sequence);
 /* 1: a call waits for this event, which is destroyed after it instead of now. */
 int vx_keep_event(struct vx *x, uint64_t event);

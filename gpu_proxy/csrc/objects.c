@@ -8,6 +8,8 @@
 
 #include "executor.h"
 
+enum { KIND_STREAM = 2 };
+
 static struct vx_object *slot_of(struct vx *x, uint64_t handle)
 {
     uint32_t index = IDM_HANDLE_INDEX(handle);
@@ -99,6 +101,8 @@ static void clear(struct vx *x, struct vx_object *entry)
 {
     uint32_t generation = entry->generation;
 
+    if (IDM_HANDLE_KIND(entry->handle) == KIND_STREAM)
+        vx_capture_gone(x, entry->object);
     memset(entry, 0, sizeof *entry);
     entry->generation = generation;
     x->object_count--;
@@ -235,16 +239,6 @@ uint64_t vx_handle_of(struct vx *x, unsigned kind, uint64_t object, uint64_t con
     }
     pthread_mutex_unlock(&x->lock);
     return wanted.handle;
-}
-
-int vx_set_capturing(struct vx *x, uint64_t handle, uint32_t capturing)
-{
-    struct vx_object *entry = slot_of(x, handle);
-
-    if (!entry || entry->handle != handle)
-        return -ENOENT;
-    entry->capturing = capturing;
-    return 0;
 }
 
 /* Position of the first range whose base is above `address`. */

@@ -80,9 +80,13 @@ void vx_forget_pools(struct vx *x, uint64_t context)
         }
     vx_forget_flags(x, context);
     uint32_t kept = 0;
+    pthread_mutex_lock(&x->lock);
     for (uint32_t i = 0; i < x->thread_stream_count; i++)
         if (x->thread_streams[i].context != context)
             x->thread_streams[kept++] = x->thread_streams[i];
+        else
+            vx_capture_gone(x, (uint64_t)(uintptr_t)x->thread_streams[i].stream);
+    pthread_mutex_unlock(&x->lock);
     x->thread_stream_count = kept;
 }
 
@@ -106,10 +110,12 @@ int vx_add_pending(struct vx *x, struct vx_pending *pending)
 /* Record a pooled event on `stream` and wait for it under `pending`. */
 static int wait_for(struct vx *x, uint64_t stream, struct vx_pending *pending)
 {
-    int status = vx_take_event(x, &pending->one);
+    int status = vx_capture_refuses(x, stream);
 
     pending->context = x->current;
     pending->event_count = 1;
+    if (status == VX_SUCCESS)
+        status = vx_take_event(x, &pending->one);
     if (status == VX_SUCCESS)
         status = x->driver.event_record(pending->one, stream);
     if (status == VX_SUCCESS)
@@ -161,7 +167,7 @@ static int collect_stream(const struct vx_object *entry, void *data)
     struct stream_list *list = data;
 
     if (IDM_HANDLE_KIND(entry->handle) == KIND_STREAM && entry->context == list->context &&
-        !entry->capturing && list->count < list->limit)
+        list->count < list->limit)
         list->streams[list->count++] = entry->object;
     return 0;
 }
@@ -179,7 +185,7 @@ static uint32_t context_streams(struct vx *x, uint64_t handle, uint64_t *streams
     return list.count;
 }
 
-int vx_wait_context(struct vx *x, uint64_t handle, uint32_t slot, uint32_t sequence)
+int vx_wait_context(struct vx *x, uint64_t handle, uint32_t slot, uint32_t sequence, int beside_captures)
 {
     uint32_t limit = x->object_count + x->thread_stream_count + 1;
     uint64_t *streams = calloc(limit, sizeof *streams);
@@ -188,6 +194,10 @@ int vx_wait_context(struct vx *x, uint64_t handle, uint32_t slot, uint32_t seque
     int status = streams && pending.events ? VX_SUCCESS : VX_OUT_OF_MEMORY;
     uint32_t count = status == VX_SUCCESS ? context_streams(x, handle, streams, limit) : 0;
 
+    if (beside_captures)
+        count = vx_capture_leave_out(x, streams, count);
+    else if (status == VX_SUCCESS)
+        status = vx_capture_refuses_context(x, streams, count);
     for (uint32_t i = 0; i < count && status == VX_SUCCESS; i++) {
         status = vx_take_event(x, &pending.events[i]);
         if (status == VX_SUCCESS) {

@@ -53,6 +53,8 @@ static int run_copy_in(struct vx *x)
         return status;
     if (!vx_range_covers(x, word(x, 0), count) || idm_data_bytes(request(x), 1) != count)
         return VX_INVALID_VALUE;
+    if ((status = vx_capture_refuses(x, stream)) != VX_SUCCESS)
+        return status;
     count_in(x, count);
     /* The source is pageable and private: the driver has consumed it when the call returns. */
     return x->driver.memcpy_htod_async(word(x, 0), idm_data(request(x), 1), count, stream);
@@ -68,6 +70,8 @@ static int run_copy_in_chunk(struct vx *x)
         return VX_INVALID_VALUE;
     if (status == VX_SUCCESS && (count > IDM_CHUNK_BYTES || !vx_range_covers(x, word(x, 0), count)))
         status = VX_INVALID_VALUE;
+    if (status == VX_SUCCESS)
+        status = vx_capture_refuses(x, stream);
     if (status == VX_SUCCESS)
         status = x->driver.memcpy_htod_async(word(x, 0), idm_chunk_at(x->region, chunk), count, stream);
     if (status == VX_SUCCESS) {
@@ -88,6 +92,8 @@ static int run_copy_out(struct vx *x)
     if (status == VX_SUCCESS &&
         (word(x, 3) != count || !vx_range_covers(x, word(x, 0), count)))
         status = VX_INVALID_VALUE;
+    if (status == VX_SUCCESS)
+        status = vx_capture_refuses(x, stream);
     if (status != VX_SUCCESS)
         return status;
     uint8_t *to = record->reply ? idm_chunk_at(x->region, record->reply - 1)
@@ -214,7 +220,7 @@ static int run_event_synchronize(struct vx *x)
 
 static int run_ctx_synchronize(struct vx *x)
 {
-    int status = vx_wait_context(x, request(x)->context, request(x)->slot, request(x)->sequence);
+    int status = vx_wait_context(x, request(x)->context, request(x)->slot, request(x)->sequence, 0);
     return status == VX_SUCCESS ? VX_IN_SLOT : status;
 }
 
@@ -224,8 +230,19 @@ static int run_ctx_synchronize_v2(struct vx *x)
     int status = vx_set_context(x, handle);
 
     if (status == VX_SUCCESS)
-        status = vx_wait_context(x, handle, request(x)->slot, request(x)->sequence);
+        status = vx_wait_context(x, handle, request(x)->slot, request(x)->sequence, 0);
     return status == VX_SUCCESS ? VX_IN_SLOT : status;
+}
+
+static int run_idle(struct vx *x)
+{
+    int status = vx_wait_context(x, request(x)->context, request(x)->slot, request(x)->sequence, 1);
+    return status == VX_SUCCESS ? VX_IN_SLOT : status;
+}
+
+static int run_capture_unsafe(struct vx *x)
+{
+    return vx_capture_unsafe(x, request(x)->thread, (uint32_t)word(x, 0), word(x, 1));
 }
 
 static int run_callback(struct vx *x)
@@ -267,6 +284,8 @@ static const struct {
     {"cuEventSynchronize", run_event_synchronize},
     {"cuCtxSynchronize", run_ctx_synchronize},
     {"cuCtxSynchronize_v2", run_ctx_synchronize_v2},
+    {"vgpuIdle", run_idle},
+    {"vgpuCaptureUnsafe", run_capture_unsafe},
 };
 
 vx_runner *vx_runner_by_hand(const char *symbol)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from gpu_proxy._executor import lib
 from gpu_proxy.handlers import handles
 from gpu_proxy.handlers.generic import object_of
-from gpu_proxy.handlers.waits import stream_object
+from gpu_proxy.handlers.waits import staged_stream, stream_object
 from gpu_proxy.request import PENDING, CallError, Pending, Request
 from idm.api.types import Kind
 
@@ -137,7 +137,7 @@ def copy_3d_in(worker: Worker, request: Request) -> None:
     try:
         if count > lib.IDM_CHUNK_BYTES:
             raise CallError(INVALID_VALUE)
-        stream = stream_object(worker, request)
+        stream = staged_stream(worker, request)
         source = worker.region_address + lib.IDM_STAGING_AT + chunk * lib.IDM_CHUNK_BYTES
         box = Box(worker, request["copy"], staged=source, room=count)
         perform(worker, box, stream, worker.current())
@@ -153,7 +153,7 @@ def copy_3d_in(worker: Worker, request: Request) -> None:
 @handles("copy_3d_out")
 def copy_3d_out(worker: Worker, request: Request) -> Pending:
     """A piece to the application, straight into the slot or the reply chunk."""
-    count, stream = request["count"], stream_object(worker, request)
+    count, stream = request["count"], staged_stream(worker, request)
     if request.capacity["data"] != count:
         raise CallError(INVALID_VALUE)
     if request.reply:

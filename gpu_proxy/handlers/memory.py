@@ -53,6 +53,14 @@ def remember(
     worker.resources.allocations[address] = Allocation(amount, owner, kind, pooled=pooled)
 
 
+def remember_again(worker: Worker, address: int, allocation: Allocation) -> None:
+    """The driver has not freed what was forgotten."""
+    remember(
+        worker, address, allocation.bytes, allocation.context, allocation.kind,
+        pooled=allocation.pooled,
+    )  # fmt: skip
+
+
 def forget(worker: Worker, address: int, kind: str) -> Allocation:
     """Take memory out of the ranges; only the exact start of an allocation of that kind will do."""
     allocation = worker.resources.allocations.get(address)
@@ -116,7 +124,11 @@ def mem_free_async(worker: Worker, request: Request) -> None:
         return
     stream = _stream(worker, request)
     allocation = forget(worker, address, "device")
-    worker.driver.call_named("cuMemFreeAsync", address, stream)
+    try:
+        worker.driver.call_named("cuMemFreeAsync", address, stream)
+    except CallError:
+        remember_again(worker, address, allocation)
+        raise
     _give_back(worker, allocation)
 
 

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 INVALID_VALUE = 1
 NOT_SUPPORTED = 801
 CAPTURE_ACTIVE = 1
-# All calls of a session come from one thread here, which must not be forbidden anything.
-MODE_RELAXED = 2
+# Calls of all the application's threads come from few threads here, which must not be forbidden
+# anything: the modes are enforced by gpu_proxy/csrc/captures.c.
+MODE_GLOBAL, MODE_RELAXED = 0, 2
 EDGE_BYTES = 8
 OPERATION_BYTES = 48
 # Memory operations that name an address, and where in their structure it is.
@@ -29,25 +30,29 @@ ADDRESS_AT = {1: 8, 2: 8, 4: 8, 5: 8, 8: 16}
 WITHOUT_ADDRESS = frozenset({3, 6})
 
 
-def _capturing(worker: Worker, request: Request, value: int) -> None:
-    """Context-wide waits leave a capturing stream alone."""
-    lib.vx_set_capturing(worker.vx, request["stream"], value)
+def _begin(worker: Worker, request: Request, symbol: str, *arguments: int) -> None:
+    """`arguments` begin with the stream."""
+    mode = request.values.get("mode", MODE_GLOBAL)
+    if mode > MODE_RELAXED:
+        raise CallError(INVALID_VALUE)
+    status = lib.vx_capture_room(worker.vx)
+    if status:
+        raise CallError(status)
+    worker.driver.call_named(symbol, *arguments, MODE_RELAXED)
+    lib.vx_capture_began(worker.vx, arguments[0], request.thread, mode)
 
 
 @handles("cuStreamBeginCapture", "cuStreamBeginCapture_v2")
 def stream_begin_capture(worker: Worker, request: Request) -> None:
-    """Begin; the modes of the application's threads are not this thread's."""
-    stream = stream_object(worker, request)
-    worker.driver.call_named("cuStreamBeginCapture_v2", stream, MODE_RELAXED)
-    _capturing(worker, request, 1)
+    """Begin."""
+    _begin(worker, request, "cuStreamBeginCapture_v2", stream_object(worker, request))
 
 
 @handles("cuStreamBeginCaptureToGraph")
 def stream_begin_capture_to_graph(worker: Worker, request: Request) -> None:
     """Begin, into a graph that exists."""
     arguments = Arguments(worker, request)
-    worker.driver.call(request.row, *arguments.words[:5], MODE_RELAXED)
-    _capturing(worker, request, 1)
+    _begin(worker, request, request.row.symbol, *arguments.words[:5])
 
 
 @handles("cuStreamEndCapture")
@@ -55,11 +60,25 @@ def stream_end_capture(worker: Worker, request: Request) -> dict[str, bytes]:
     """End. The graph may have a handle already, from a question during the capture."""
     made = ctypes.c_uint64()
     stream = stream_object(worker, request)
+    status = lib.vx_capture_may_end(worker.vx, stream, request.thread)
+    if status:
+        raise CallError(status)
     try:
         worker.driver.call_named("cuStreamEndCapture", stream, ctypes.addressof(made))
     finally:
-        _capturing(worker, request, 0)
+        lib.vx_capture_settle(worker.vx, stream)
+    if not request.capacity["graph"]:
+        return {}
     return {"graph": struct.pack("=Q", adopt(worker, Kind.GRAPH, made.value, 0))}
+
+
+@handles("capture_unsafe")
+def capture_unsafe(worker: Worker, request: Request) -> None:
+    """Whether a thread may make a potentially unsafe call."""
+    mode, event = request["mode"], request["event"]
+    status = lib.vx_capture_unsafe(worker.vx, request.thread, mode, event)
+    if status:
+        raise CallError(status)
 
 
 class _Info:

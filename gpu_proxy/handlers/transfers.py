@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from gpu_proxy._executor import ffi, lib
 from gpu_proxy.handlers import handles
 from gpu_proxy.handlers.generic import forward
-from gpu_proxy.handlers.waits import stream_object
+from gpu_proxy.handlers.waits import staged_stream, stream_object
 from gpu_proxy.request import PENDING, CallError, Later, Pending, Request
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def _check(worker: Worker, address: int, count: int) -> None:
 @handles("copy_in")
 def copy_in(worker: Worker, request: Request) -> None:
     """A short copy to the device; its bytes came in the record."""
-    data, stream = request["data"], stream_object(worker, request)
+    data, stream = request["data"], staged_stream(worker, request)
     if not data:
         return
     _check(worker, request["dst"], len(data))
@@ -44,7 +44,7 @@ def copy_in_chunk(worker: Worker, request: Request) -> None:
     if chunk >= lib.IDM_CHUNKS:
         raise CallError(INVALID_VALUE)
     try:
-        stream = stream_object(worker, request)
+        stream = staged_stream(worker, request)
         if count > lib.IDM_CHUNK_BYTES:
             raise CallError(INVALID_VALUE)
         _check(worker, request["dst"], count)
@@ -62,7 +62,7 @@ def copy_in_chunk(worker: Worker, request: Request) -> None:
 @handles("copy_out")
 def copy_out(worker: Worker, request: Request) -> Pending:
     """A copy to the application, straight into the slot or the reply chunk."""
-    count, stream = request["count"], stream_object(worker, request)
+    count, stream = request["count"], staged_stream(worker, request)
     if request.capacity["data"] != count:
         raise CallError(INVALID_VALUE)
     _check(worker, request["src"], count)

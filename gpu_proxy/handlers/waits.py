@@ -21,6 +21,15 @@ def stream_object(worker: Worker, request: Request, name: str = "stream") -> int
     return handle_object(worker, request, param, request[name])
 
 
+def staged_stream(worker: Worker, request: Request) -> int:
+    """The same for a copy by staging, which no capture may see."""
+    stream = stream_object(worker, request)
+    status = lib.vx_capture_refuses(worker.vx, stream)
+    if status:
+        raise CallError(status)
+    return stream
+
+
 def _pending(status: int) -> Pending:
     if status:
         raise CallError(status)
@@ -54,7 +63,14 @@ def event_destroy(worker: Worker, request: Request) -> dict[str, bytes] | Later 
 def ctx_synchronize(worker: Worker, request: Request) -> Pending:
     """Answered when everything in the context so far has happened."""
     handle, slot = request.context, request.slot
-    return _pending(lib.vx_wait_context(worker.vx, handle, slot, request.sequence))
+    return _pending(lib.vx_wait_context(worker.vx, handle, slot, request.sequence, 0))
+
+
+@handles("idle")
+def idle(worker: Worker, request: Request) -> Pending:
+    """The same, beside whatever is being captured."""
+    handle, slot = request.context, request.slot
+    return _pending(lib.vx_wait_context(worker.vx, handle, slot, request.sequence, 1))
 
 
 @handles("cuCtxSynchronize_v2")
@@ -62,7 +78,7 @@ def ctx_synchronize_v2(worker: Worker, request: Request) -> Pending:
     """The same for a context that need not be current."""
     handle = request["context"] or request.context
     worker.use_context(handle)
-    return _pending(lib.vx_wait_context(worker.vx, handle, request.slot, request.sequence))
+    return _pending(lib.vx_wait_context(worker.vx, handle, request.slot, request.sequence, 0))
 
 
 @handles("vgpuFlush")

@@ -57,9 +57,9 @@ call(0x0213, "cuCtxSetFlags", 12010, flags=c_uint)
 call(0x0214, "cuCtxGetLimit", 3010, value=out(size), limit=enum("CUlimit"))
 call(0x0215, "cuCtxSetLimit", 3010, limit=enum("CUlimit"), value=size)
 call(0x0216, "cuCtxGetCacheConfig", 3020, config=out(enum("CUfunc_cache")))
-call(0x0217, "cuCtxSetCacheConfig", 3020, config=enum("CUfunc_cache"))
+call(0x0217, "cuCtxSetCacheConfig", 3020, unsafe=True, config=enum("CUfunc_cache"))
 call(0x0218, "cuCtxGetSharedMemConfig", 4020, config=out(enum("CUsharedconfig")))
-call(0x0219, "cuCtxSetSharedMemConfig", 4020, config=enum("CUsharedconfig"))
+call(0x0219, "cuCtxSetSharedMemConfig", 4020, unsafe=True, config=enum("CUsharedconfig"))
 call(0x021A, "cuCtxGetStreamPriorityRange", 5050, least=out(c_int, null=True),
      greatest=out(c_int, null=True))
 call(0x021B, "cuCtxGetExecAffinity", 11040, affinity=out(CUexecAffinityParam),

@@ -75,7 +75,8 @@ call(0x0114, "cuDevicePrimaryCtxGetState", 7000, LOCAL, front="device_primary_ct
 # Memory pools and graph memory of a device.
 call(0x0115, "cuDeviceGetDefaultMemPool", 11020, no_context=True, pool=out(MEMORY_POOL), dev=device)
 call(0x0116, "cuDeviceGetMemPool", 11020, no_context=True, pool=out(MEMORY_POOL), dev=device)
-call(0x0117, "cuDeviceSetMemPool", 11020, no_context=True, dev=device, pool=MEMORY_POOL)
+call(0x0117, "cuDeviceSetMemPool", 11020, unsafe=True, no_context=True, dev=device,
+     pool=MEMORY_POOL)
 call(0x0118, "cuDeviceGetGraphMemAttribute", 11040, no_context=True, dev=device,
      attribute=enum("CUgraphMem_attribute"), value=spelled(out(u64), "void *"))
 call(0x0119, "cuDeviceSetGraphMemAttribute", 11040, no_context=True, dev=device,

@@ -17,8 +17,9 @@ call(0x0703, "cuEventRecord", 2000, POSTED, fast=True, per_thread="_ptsz", event
      stream=STREAM)
 call(0x0704, "cuEventRecordWithFlags", 11010, POSTED, fast=True, per_thread="_ptsz", event=EVENT,
      stream=STREAM, flags=c_uint)
-call(0x0705, "cuEventQuery", 2000, fast=True, no_context=True, event=EVENT)
-call(0x0706, "cuEventSynchronize", 2000, fast=True, lane=True, no_context=True, event=EVENT)
+call(0x0705, "cuEventQuery", 2000, unsafe=True, fast=True, no_context=True, event=EVENT)
+call(0x0706, "cuEventSynchronize", 2000, unsafe=True, fast=True, lane=True, no_context=True,
+     event=EVENT)
 call(0x0707, "cuEventElapsedTime", 2000, no_context=True, milliseconds=out(c_float), start=EVENT,
      end=EVENT)
 call(0x0708, "cuEventElapsedTime_v2", 12080, no_context=True, milliseconds=out(c_float),

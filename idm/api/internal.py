@@ -1,7 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Calls that only libvgpu and the worker know: what hand-written front-end functions send."""
 
-from .common import DEPENDENCIES, FUNCTION, GRAPH, GRAPH_EXEC, GRAPH_NODE, LINK, USER_OBJECT
+from .common import (
+    DEPENDENCIES,
+    EVENT,
+    FUNCTION,
+    GRAPH,
+    GRAPH_EXEC,
+    GRAPH_NODE,
+    LINK,
+    USER_OBJECT,
+    optional,
+)
 from .structs import (
     CUDA_MEMCPY3D_PEER,
     CUgraphEdgeData,
@@ -181,6 +191,13 @@ call(0x0F30, "vgpuCallbackCapture", 0, handler="callback_capture", stream=_strea
 # it.
 call(0x0F31, "vgpuGraphExecUpdate", 0, handler="graph_exec_update", lane=True, no_context=True,
      exec_=GRAPH_EXEC, graph=GRAPH, status=out(c_int), info=out(CUgraphExecUpdateResultInfo))
+# Whether a thread in this capture mode may make an unsafe call now. If not, the captures that
+# forbid it are spoilt, as in CUDA. An event that the call names comes first: a captured one is an
+# error.
+call(0x0F32, "vgpuCaptureUnsafe", 0, handler="capture_unsafe", no_context=True, fast=True,
+     mode_=c_uint, event=optional(EVENT))
+# Everything in the context so far has happened, but for what is being captured.
+call(0x0F33, "vgpuIdle", 0, handler="idle", fast=True)
 # Memory has references of its own, so only the worker knows whether its handle is still one.
 call(0x0F38, "vgpuMemRelease", 0, handler="mem_release", lane=True, no_context=True,
      allocation=handle(Kind.ALLOCATION), alive=out(c_uint))

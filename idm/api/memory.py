@@ -31,13 +31,13 @@ from .types import (
 # fmt: off
 
 # Device memory. The front end reserves the same addresses, so allocations are hand-written there.
-call(0x0400, "cuMemAlloc_v2", 3020, front="mem_alloc", handler="mem_alloc", dptr=out(device_ptr),
-     bytes=size)
-call(0x0401, "cuMemAllocPitch_v2", 3020, elsewhere=True, front="mem_alloc_pitch",
+call(0x0400, "cuMemAlloc_v2", 3020, unsafe=True, front="mem_alloc", handler="mem_alloc",
+     dptr=out(device_ptr), bytes=size)
+call(0x0401, "cuMemAllocPitch_v2", 3020, unsafe=True, elsewhere=True, front="mem_alloc_pitch",
      dptr=out(device_ptr), pitch=out(size), width=size, height=size, element=c_uint)
-call(0x0402, "cuMemFree_v2", 3020, front="mem_free", handler="mem_free", lane=True,
+call(0x0402, "cuMemFree_v2", 3020, unsafe=True, front="mem_free", handler="mem_free", lane=True,
      dptr=optional(device_ptr))
-call(0x0403, "cuMemAllocManaged", 6000, elsewhere=True, front="mem_alloc_managed",
+call(0x0403, "cuMemAllocManaged", 6000, unsafe=True, elsewhere=True, front="mem_alloc_managed",
      dptr=out(device_ptr), bytes=size, flags=c_uint)
 call(0x0404, "cuMemGetInfo_v2", 3020, handler="mem_get_info", free=out(size), total=out(size))
 call(0x0405, "cuMemGetAddressRange_v2", 3020, LOCAL, front="mem_get_address_range",
@@ -53,18 +53,18 @@ refused(0x040C, "cuMemHostGetDevicePointer", 2020,
      "obsolete 32-bit interface, replaced by the _v2 function")
 
 # Pinned host memory lives in the window that both processes share.
-call(0x040D, "cuMemAllocHost_v2", 3020, elsewhere=True, front="mem_alloc_host",
+call(0x040D, "cuMemAllocHost_v2", 3020, unsafe=True, elsewhere=True, front="mem_alloc_host",
      host=local("void **"), bytes=size)
-call(0x040E, "cuMemHostAlloc", 2020, elsewhere=True, front="mem_host_alloc", host=local("void **"),
-     bytes=size, flags=c_uint)
-call(0x040F, "cuMemFreeHost", 2000, elsewhere=True, front="mem_free_host", lane=True,
+call(0x040E, "cuMemHostAlloc", 2020, unsafe=True, elsewhere=True, front="mem_host_alloc",
+     host=local("void **"), bytes=size, flags=c_uint)
+call(0x040F, "cuMemFreeHost", 2000, unsafe=True, elsewhere=True, front="mem_free_host", lane=True,
      host=local("void *"))
-call(0x0410, "cuMemHostRegister", 4000, elsewhere=True, front="mem_host_register", lane=True,
-     host=local("void *"), bytes=size, flags=c_uint)
-call(0x0411, "cuMemHostRegister_v2", 6050, elsewhere=True, front="mem_host_register", lane=True,
-     host=local("void *"), bytes=size, flags=c_uint)
-call(0x0412, "cuMemHostUnregister", 4000, elsewhere=True, front="mem_host_unregister", lane=True,
-     host=local("void *"))
+call(0x0410, "cuMemHostRegister", 4000, unsafe=True, elsewhere=True, front="mem_host_register",
+     lane=True, host=local("void *"), bytes=size, flags=c_uint)
+call(0x0411, "cuMemHostRegister_v2", 6050, unsafe=True, elsewhere=True, front="mem_host_register",
+     lane=True, host=local("void *"), bytes=size, flags=c_uint)
+call(0x0412, "cuMemHostUnregister", 4000, unsafe=True, elsewhere=True, front="mem_host_unregister",
+     lane=True, host=local("void *"))
 call(0x0413, "cuMemHostGetDevicePointer_v2", 3020, LOCAL, front="mem_host_get_device_pointer",
      dptr=out(device_ptr), host=local("void *"), flags=c_uint)
 call(0x0414, "cuMemHostGetFlags", 2030, LOCAL, front="mem_host_get_flags", flags=out(c_uint),
@@ -78,16 +78,17 @@ call(0x0416, "cuMemAllocFromPoolAsync", 11020, front="mem_alloc_from_pool_async"
      pool=MEMORY_POOL, stream=STREAM)
 call(0x0417, "cuMemFreeAsync", 11020, POSTED, front="mem_free_async", handler="mem_free_async",
      per_thread="_ptsz", dptr=optional(device_ptr), stream=STREAM)
-call(0x0418, "cuMemPoolCreate", 11020, no_context=True, pool=creates(MEMORY_POOL),
+call(0x0418, "cuMemPoolCreate", 11020, unsafe=True, no_context=True, pool=creates(MEMORY_POOL),
      properties=struct_in(CUmemPoolProps))
-call(0x0419, "cuMemPoolDestroy", 11020, no_context=True, pool=drops(MEMORY_POOL))
+call(0x0419, "cuMemPoolDestroy", 11020, unsafe=True, no_context=True, pool=drops(MEMORY_POOL))
 call(0x041A, "cuMemPoolTrimTo", 11020, lane=True, no_context=True, pool=MEMORY_POOL, keep=size)
 
 # An attribute is an int or a 64-bit word: the front end knows which, the wire always has the word.
-call(0x041B, "cuMemPoolGetAttribute", 11020, front="mem_pool_get_attribute", no_context=True,
-     pool=MEMORY_POOL, attribute=enum("CUmemPool_attribute"), value=spelled(out(u64), "void *"))
-call(0x041C, "cuMemPoolSetAttribute", 11020, front="mem_pool_set_attribute", no_context=True,
-     pool=MEMORY_POOL, attribute=enum("CUmemPool_attribute"),
+call(0x041B, "cuMemPoolGetAttribute", 11020, unsafe=True, front="mem_pool_get_attribute",
+     no_context=True, pool=MEMORY_POOL, attribute=enum("CUmemPool_attribute"),
+     value=spelled(out(u64), "void *"))
+call(0x041C, "cuMemPoolSetAttribute", 11020, unsafe=True, front="mem_pool_set_attribute",
+     no_context=True, pool=MEMORY_POOL, attribute=enum("CUmemPool_attribute"),
      value=spelled(struct_in(WORD), "void *"))
 call(0x041D, "cuMemPoolGetAccess", 11020, no_context=True, flags=out(enum("CUmemAccess_flags")),
      pool=MEMORY_POOL, location=spelled(struct_in(CUmemLocation), "CUmemLocation *"))
@@ -99,7 +100,7 @@ call(0x041F, "cuMemGetDefaultMemPool", 13000, no_context=True, pool=out(MEMORY_P
 call(0x0420, "cuMemGetMemPool", 13000, no_context=True, pool=out(MEMORY_POOL),
      location=spelled(struct_in(CUmemLocation), "CUmemLocation *"),
      kind=enum("CUmemAllocationType"))
-call(0x0421, "cuMemSetMemPool", 13000, no_context=True,
+call(0x0421, "cuMemSetMemPool", 13000, unsafe=True, no_context=True,
      location=spelled(struct_in(CUmemLocation), "CUmemLocation *"),
      kind=enum("CUmemAllocationType"), pool=MEMORY_POOL)
 refused(0x0422, "cuMemPoolExportPointer", 11020,

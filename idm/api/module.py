@@ -35,7 +35,7 @@ call(0x0303, "cuModuleLoadDataEx", 2010, elsewhere=True, front="module_load_data
      options=local("CUjit_option *"), values=local("void **"))
 call(0x0304, "cuModuleLoadFatBinary", 2000, elsewhere=True, front="module_load_fat_binary",
      lane=True, module=creates(MODULE), image=local("const void *"))
-call(0x0305, "cuModuleUnload", 2000, POSTED, module=drops(MODULE))
+call(0x0305, "cuModuleUnload", 2000, POSTED, unsafe=True, module=drops(MODULE))
 call(0x0306, "cuModuleGetFunction", 2000, elsewhere=True, front="module_get_function",
      function=creates(FUNCTION, parent="module"), module=MODULE, name=string_in)
 call(0x0307, "cuModuleGetGlobal_v2", 3020, front="get_global", dptr=out(device_ptr, null=True),
@@ -59,7 +59,7 @@ call(0x030E, "cuLibraryLoadFromFile", 12000, elsewhere=True, front="library_load
      lane=True, no_context=True, library=creates(LIBRARY), path=string_in,
      jit_options=local("CUjit_option *"), jit_values=local("void **"), jit_count=c_uint,
      options=local("CUlibraryOption *"), values=local("void **"), count=c_uint)
-call(0x030F, "cuLibraryUnload", 12000, POSTED, no_context=True, library=drops(LIBRARY))
+call(0x030F, "cuLibraryUnload", 12000, POSTED, unsafe=True, no_context=True, library=drops(LIBRARY))
 call(0x0310, "cuLibraryGetKernel", 12000, elsewhere=True, front="library_get_kernel",
      no_context=True, kernel=creates(KERNEL, parent="library"), library=LIBRARY, name=string_in)
 call(0x0311, "cuLibraryGetModule", 12000, module=creates(MODULE, parent="library"), library=LIBRARY)

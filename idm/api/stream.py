@@ -36,8 +36,8 @@ call(0x0601, "cuStreamCreateWithPriority", 5050, POSTED, fast=True, stream=creat
 call(0x0602, "cuStreamDestroy", 2000, POSTED, fast=True, no_context=True, stream=drops(STREAM))
 call(0x0603, "cuStreamDestroy_v2", 4000, POSTED, fast=True, no_context=True, stream=drops(STREAM))
 call(0x0604, "cuStreamQuery", 2000, fast=True, per_thread="_ptsz", stream=STREAM)
-call(0x0605, "cuStreamSynchronize", 2000, front="stream_synchronize", fast=True, lane=True,
-     per_thread="_ptsz", stream=STREAM)
+call(0x0605, "cuStreamSynchronize", 2000, fast=True, lane=True, per_thread="_ptsz",
+     stream=STREAM)
 call(0x0606, "cuStreamWaitEvent", 3020, POSTED, fast=True, per_thread="_ptsz", stream=STREAM,
      event=EVENT, flags=c_uint)
 
@@ -76,17 +76,15 @@ call(0x0615, "cuStreamAttachMemAsync", 6000, POSTED, per_thread="_ptsz", stream=
 call(0x0616, "cuThreadExchangeStreamCaptureMode", 10010, LOCAL,
      front="thread_exchange_stream_capture_mode", no_context=True,
      mode_=inout(enum("CUstreamCaptureMode")))
-call(0x0617, "cuStreamBeginCapture", 10000, front="stream_begin_capture", per_thread="_ptsz",
-     stream=STREAM)
-call(0x0618, "cuStreamBeginCapture_v2", 10010, front="stream_begin_capture_v2", per_thread="_ptsz",
-     stream=STREAM, mode_=enum("CUstreamCaptureMode"))
-call(0x0619, "cuStreamBeginCaptureToGraph", 12030, front="stream_begin_capture_to_graph",
-     per_thread="_ptsz", stream=STREAM, graph=GRAPH,
+call(0x0617, "cuStreamBeginCapture", 10000, per_thread="_ptsz", stream=STREAM)
+call(0x0618, "cuStreamBeginCapture_v2", 10010, per_thread="_ptsz", stream=STREAM,
+     mode_=enum("CUstreamCaptureMode"))
+call(0x0619, "cuStreamBeginCaptureToGraph", 12030, per_thread="_ptsz", stream=STREAM, graph=GRAPH,
      dependencies=array_in(GRAPH_NODE, "count", null=True),
      edges=array_in(CUgraphEdgeData, "count", null=True), count=size,
      mode_=enum("CUstreamCaptureMode"))
 call(0x061A, "cuStreamEndCapture", 10000, front="stream_end_capture", per_thread="_ptsz",
-     stream=STREAM, graph=out(GRAPH))
+     stream=STREAM, graph=out(GRAPH, null=True))
 call(0x061B, "cuStreamIsCapturing", 10000, front="stream_is_capturing", fast=True,
      per_thread="_ptsz", stream=STREAM, status=out(enum("CUstreamCaptureStatus")))
 call(0x061C, "cuStreamGetCaptureInfo", 10010, front="stream_get_capture_info", per_thread="_ptsz",

@@ -49,6 +49,7 @@ class Call:
     no_context: bool = False  # needs no current context
     reason: str = ""  # why a refused row is refused
     elsewhere: bool = False  # its front-end function sends other rows, never this one
+    unsafe: bool = False  # refused while a capture forbids what it does not see (CUDA's modes)
 
     @property
     def base(self) -> str:
@@ -98,6 +99,8 @@ def _check(row: Call) -> None:
         raise TableError(f"{row.symbol}: a refused row needs a reason")
     if row.mode is Mode.LOCAL and not row.front:
         raise TableError(f"{row.symbol}: a local row needs its front-end function")
+    if row.unsafe and not row.symbol.startswith("cu"):
+        raise TableError(f"{row.symbol}: only what an application calls can be unsafe")
     if row.mode is Mode.POSTED and any(p.wire in RESULTS for p in row.params):
         raise TableError(f"{row.symbol}: a posted call has no results")
     if not row.front and any(p.wire is Wire.LOCAL for p in row.params):
@@ -122,6 +125,7 @@ def call(
     per_thread: str = "",
     no_context: bool = False,
     elsewhere: bool = False,
+    unsafe: bool = False,
     **params: Param,
 ) -> None:
     """Add a row. `params` are the call's parameters, in C order, by their names."""
@@ -129,7 +133,7 @@ def call(
     row = Call(
         number, symbol, since, mode, named, front, handler, fast, lane, per_thread, no_context
     )
-    _table.add(replace(row, elsewhere=elsewhere))
+    _table.add(replace(row, elsewhere=elsewhere, unsafe=unsafe))
 
 
 def refused(number: int, symbol: str, since: int, reason: str, *, per_thread: str = "") -> None:

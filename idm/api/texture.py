@@ -41,23 +41,23 @@ from .types import (
 # fmt: off
 
 # Arrays.
-call(0x0A00, "cuArrayCreate_v2", 3020, handler="array_create", array=creates(ARRAY),
+call(0x0A00, "cuArrayCreate_v2", 3020, unsafe=True, handler="array_create", array=creates(ARRAY),
      descriptor=struct_in(CUDA_ARRAY_DESCRIPTOR))
-call(0x0A01, "cuArray3DCreate_v2", 3020, handler="array_3d_create", array=creates(ARRAY),
-     descriptor=struct_in(CUDA_ARRAY3D_DESCRIPTOR))
+call(0x0A01, "cuArray3DCreate_v2", 3020, unsafe=True, handler="array_3d_create",
+     array=creates(ARRAY), descriptor=struct_in(CUDA_ARRAY3D_DESCRIPTOR))
 call(0x0A02, "cuArrayGetDescriptor_v2", 3020, descriptor=out(CUDA_ARRAY_DESCRIPTOR), array=ARRAY)
 call(0x0A03, "cuArray3DGetDescriptor_v2", 3020, descriptor=out(CUDA_ARRAY3D_DESCRIPTOR),
      array=ARRAY)
-call(0x0A04, "cuArrayDestroy", 2000, lane=True, array=drops(ARRAY))
+call(0x0A04, "cuArrayDestroy", 2000, unsafe=True, lane=True, array=drops(ARRAY))
 call(0x0A05, "cuArrayGetPlane", 11020, plane=creates(ARRAY, parent="array"), array=ARRAY,
      index=c_uint)
 call(0x0A06, "cuArrayGetMemoryRequirements", 11060,
      requirements=out(CUDA_ARRAY_MEMORY_REQUIREMENTS), array=ARRAY, dev=device)
 call(0x0A07, "cuArrayGetSparseProperties", 11010, properties=out(CUDA_ARRAY_SPARSE_PROPERTIES),
      array=ARRAY)
-call(0x0A08, "cuMipmappedArrayCreate", 5000, handler="mipmapped_array_create",
+call(0x0A08, "cuMipmappedArrayCreate", 5000, unsafe=True, handler="mipmapped_array_create",
      array=creates(MIPMAPPED_ARRAY), descriptor=struct_in(CUDA_ARRAY3D_DESCRIPTOR), levels=c_uint)
-call(0x0A09, "cuMipmappedArrayDestroy", 5000, lane=True, array=drops(MIPMAPPED_ARRAY))
+call(0x0A09, "cuMipmappedArrayDestroy", 5000, unsafe=True, lane=True, array=drops(MIPMAPPED_ARRAY))
 call(0x0A0A, "cuMipmappedArrayGetLevel", 5000, level_array=creates(ARRAY, parent="array"),
      array=MIPMAPPED_ARRAY, level=c_uint)
 call(0x0A0B, "cuMipmappedArrayGetMemoryRequirements", 11060,

@@ -37,6 +37,7 @@ enum idm_call_flags {
     IDM_NO_CONTEXT = 4,
     IDM_ELSEWHERE = 16, /* never sent: its front-end function sends other rows */
     IDM_INTERNAL = 8,   /* not a CUDA symbol: libvgpu and worker only */
+    IDM_UNSAFE = 32,    /* refused while a stream captures, as the modes of captures and threads have it */
 };
 
 struct idm_call {

@@ -79,7 +79,7 @@ struct idm_back {
     _Atomic uint32_t sticky;        /* CUresult of an error that ended the context, or 0 */
     _Atomic uint32_t late;          /* number of late errors so far: fetch them when it changes */
     _Atomic uint32_t output;        /* changes when kernels have printed: fetch the text */
-    uint32_t padding;
+    _Atomic uint32_t captures;      /* open ones: calls may be refused, and errors of posted ones wait */
     uint64_t reserved[4];
     _Atomic uint32_t chunk_done[IDM_CHUNKS]; /* counts the releases of each chunk by the back end */
 };

@@ -16,7 +16,8 @@ Generated from the call table by `make coverage-page`; a test fails when it is o
 Every symbol that cuda.h of 11.8 to 13.5 declares is exported. *synchronous*: forwarded, the caller
 waits. *posted*: forwarded, the caller goes on. *local*: answered in the zone. *refused*: returns
 `CUDA_ERROR_NOT_SUPPORTED` and is logged once with its name. Some forwarded functions are carried by
-internal calls; the column *runs* says so.
+internal calls; the column *runs* says so. *unsafe*: refused while a stream captures, as the modes
+of the capture and of the calling thread have it.
 
 """
 
@@ -26,10 +27,12 @@ def runs(row: Call) -> str:
     if row.mode is Mode.REFUSED:
         return row.reason
     if row.mode is Mode.LOCAL:
-        return "libvgpu"
-    if row.elsewhere:
-        return "libvgpu, carried by internal calls"
-    return ("C executor" if row.fast else "Python") + (", helper lane" if row.lane else "")
+        where = "libvgpu"
+    elif row.elsewhere:
+        where = "libvgpu, carried by internal calls"
+    else:
+        where = ("C executor" if row.fast else "Python") + (", helper lane" if row.lane else "")
+    return where + (", unsafe" if row.unsafe else "")
 
 
 def page(table: Table) -> str:

@@ -39,7 +39,14 @@ def param_flags(param: Param) -> int:
 def call_flags(row: Call) -> int:
     """enum idm_call_flags of one row."""
     internal = row.symbol.startswith("vgpu")
-    return 1 * row.fast | 2 * row.lane | 4 * row.no_context | 8 * internal | 16 * row.elsewhere
+    return (
+        1 * row.fast
+        | 2 * row.lane
+        | 4 * row.no_context
+        | 8 * internal
+        | 16 * row.elsewhere
+        | 32 * row.unsafe
+    )
 
 
 def _param(row: Call, param: Param) -> str:

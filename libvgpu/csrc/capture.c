@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Capture. How many captures are open is counted here, so that the usual question, whether a stream captures,
- * is answered without the back end while none is.
+ * Capture. The worker says how many captures are open; while none is, the usual questions, whether a stream
+ * captures and whether a thread may do what is unsafe, are answered without it. The modes of threads are kept
+ * here, the captures that forbid something there.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -9,12 +10,9 @@
 #include "fronts.h"
 #include "graph.h"
 
-extern const struct idm_call cuStreamIsCapturing_call, vgpuCaptureInfo_call;
+extern const struct idm_call cuStreamIsCapturing_call, vgpuCaptureInfo_call, vgpuCaptureUnsafe_call;
 
-enum { KIND_STREAM = 2, FIRST_STREAM = 3, CAPACITY_FIRST = 64, CAPACITY_MAX = 16 << 10 };
-
-/* Never too low; a capture that ends in a way not seen here only costs questions. */
-static _Atomic uint32_t open_captures;
+enum { KIND_STREAM = 2, KIND_EVENT = 3, FIRST_STREAM = 3, CAPACITY_FIRST = 64, CAPACITY_MAX = 16 << 10 };
 
 static CUresult ready(CUstream stream)
 {
@@ -30,44 +28,30 @@ static CUresult ready(CUstream stream)
                                                                        : CUDA_ERROR_INVALID_HANDLE;
 }
 
-static int none_open(void)
+int vgpu_captures_open(void)
 {
-    return atomic_load_explicit(&open_captures, memory_order_acquire) == 0;
+    return atomic_load_explicit(&vgpu.initialised, memory_order_relaxed) &&
+           atomic_load_explicit(&vgpu.back->captures, memory_order_acquire) != 0;
 }
 
-static CUresult begin(const struct vgpu_entry *entry, void *const args[])
+CUresult vgpu_may_be_unsafe(const struct idm_call *call, void *const args[])
 {
-    CUresult status = vgpu_forward(entry, args);
+    struct vgpu_thread *thread = vgpu_self();
+    unsigned mode = (unsigned)thread->capture_mode;
+    uint64_t event = 0;
+    CUresult status = vgpu_may_call(thread);
 
-    if (status == CUDA_SUCCESS)
-        atomic_fetch_add(&open_captures, 1);
-    return status;
-}
-
-CUresult vgpu_front_stream_begin_capture(const struct vgpu_entry *entry, void *const args[])
-{
-    return begin(entry, args);
-}
-
-CUresult vgpu_front_stream_begin_capture_v2(const struct vgpu_entry *entry, void *const args[])
-{
-    return begin(entry, args);
-}
-
-CUresult vgpu_front_stream_begin_capture_to_graph(const struct vgpu_entry *entry, void *const args[])
-{
-    return begin(entry, args);
-}
-
-CUresult vgpu_front_stream_end_capture(const struct vgpu_entry *entry, void *const args[])
-{
-    CUresult status = vgpu_forward(entry, args);
-
-    /* An invalidated or unjoined capture ends with its error. */
-    if ((status == CUDA_SUCCESS || status == CUDA_ERROR_STREAM_CAPTURE_INVALIDATED ||
-         status == CUDA_ERROR_STREAM_CAPTURE_UNJOINED) && !none_open())
-        atomic_fetch_sub(&open_captures, 1);
-    return status;
+    if (status != CUDA_SUCCESS)
+        return status;
+    if (!(call->flags & IDM_NO_CONTEXT) && !vgpu_current(thread))
+        return CUDA_ERROR_INVALID_CONTEXT;
+    if (call->param_count && call->params[0].wire == IDM_HANDLE_IN && call->params[0].kind == KIND_EVENT) {
+        event = *(const uint64_t *)args[0];
+        if (!vgpu_is_alive(event, KIND_EVENT))
+            return vgpu_bad_handle(KIND_EVENT);
+    }
+    void *const ask[] = {&mode, &event};
+    return vgpu_send(&vgpuCaptureUnsafe_call, 0, ask);
 }
 
 int vgpu_is_capturing(CUstream stream, uint32_t flags)
@@ -75,34 +59,48 @@ int vgpu_is_capturing(CUstream stream, uint32_t flags)
     unsigned capturing = 0, *where = &capturing;
     void *const args[] = {&stream, &where};
 
-    if (none_open())
-        return 0;
-    return vgpu_send(&cuStreamIsCapturing_call, flags, args) != CUDA_SUCCESS || capturing;
+    /* An error is of the legacy stream, which itself never captures. */
+    return vgpu_captures_open() && vgpu_send(&cuStreamIsCapturing_call, flags, args) == CUDA_SUCCESS && capturing;
 }
 
-/* Waiting for work that is only being recorded would never end; the worker waits by recording an event,
- * which must not become a part of the graph. */
-CUresult vgpu_front_stream_synchronize(const struct vgpu_entry *entry, void *const args[])
+CUresult vgpu_staged(CUresult status)
 {
-    uint64_t stream = *(const uint64_t *)args[0];
+    if (status == CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED)
+        vgpu_log(VGPU_WARNING, "a copy of pageable host memory cannot be captured: pin the memory");
+    return status;
+}
 
-    if (!none_open() && (stream < 3 || vgpu_is_alive(stream, 2)) &&
-        vgpu_is_capturing(*(CUstream *)args[0], entry->flags))
-        return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
+CUresult vgpu_front_thread_exchange_stream_capture_mode(const struct vgpu_entry *entry, void *const args[])
+{
+    unsigned *mode = *(unsigned **)args[0];
+    struct vgpu_thread *thread = vgpu_self();
+
+    (void)entry;
+    if (!atomic_load(&vgpu.initialised))
+        return CUDA_ERROR_NOT_INITIALIZED;
+    if (!mode || *mode > CU_STREAM_CAPTURE_MODE_RELAXED)
+        return CUDA_ERROR_INVALID_VALUE;
+    unsigned old = (unsigned)thread->capture_mode;
+    thread->capture_mode = (int)*mode;
+    *mode = old;
+    return CUDA_SUCCESS;
+}
+
+/* A capture that fails gives no graph, but says so. */
+CUresult vgpu_front_stream_end_capture(const struct vgpu_entry *entry, void *const args[])
+{
+    CUgraph *graph = *(CUgraph **)args[1];
+
+    if (graph)
+        *graph = NULL;
     return vgpu_forward(entry, args);
-}
-
-CUresult vgpu_pageable_capture(void)
-{
-    vgpu_log(VGPU_WARNING, "a copy of pageable host memory cannot be captured: pin the memory");
-    return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
 }
 
 CUresult vgpu_front_stream_is_capturing(const struct vgpu_entry *entry, void *const args[])
 {
     unsigned *capturing = *(unsigned **)args[1];
 
-    if (!none_open())
+    if (vgpu_captures_open())
         return vgpu_forward(entry, args);
     CUresult status = capturing ? ready(*(CUstream *)args[0]) : CUDA_ERROR_INVALID_VALUE;
     if (status == CUDA_SUCCESS)
@@ -112,7 +110,7 @@ CUresult vgpu_front_stream_is_capturing(const struct vgpu_entry *entry, void *co
 
 CUresult vgpu_front_stream_get_capture_info(const struct vgpu_entry *entry, void *const args[])
 {
-    return none_open() ? vgpu_front_stream_is_capturing(entry, args) : vgpu_forward(entry, args);
+    return vgpu_captures_open() ? vgpu_forward(entry, args) : vgpu_front_stream_is_capturing(entry, args);
 }
 
 struct info {
@@ -189,7 +187,7 @@ static CUresult get_info(const struct vgpu_entry *entry, void *const args[], con
     struct info info = {0};
     CUresult status = status_at ? ready(stream) : CUDA_ERROR_INVALID_VALUE;
 
-    if (status == CUDA_SUCCESS && !none_open())
+    if (status == CUDA_SUCCESS && vgpu_captures_open())
         status = ask(stream, entry->flags, &info);
     if (status == CUDA_SUCCESS)
         status = adopt(&info);

@@ -77,11 +77,11 @@ static CUresult piece_in(const CUDA_MEMCPY3D_PEER *copy, const struct piece *pie
     move_rows(&host, piece, idm_chunk_at(vgpu.region, chunk), 1);
     vgpu_lend_chunk(chunk);
     void *const args[] = {&where, &chunk, &count, &stream};
-    CUresult status = vgpu_send(&vgpuCopy3DIn_call, flags, args);
+    CUresult status = vgpu_post(&vgpuCopy3DIn_call, flags, args);
     if (status != CUDA_SUCCESS)
         vgpu_give_chunk(chunk);
     vgpu_self()->counters.bytes_in += count;
-    return status;
+    return status == CUDA_SUCCESS ? vgpu_posted_error() : status;
 }
 
 static CUresult piece_out(const CUDA_MEMCPY3D_PEER *copy, const struct piece *piece, CUstream stream,
@@ -185,9 +185,7 @@ CUresult vgpu_copy_box(const CUDA_MEMCPY3D_PEER *wanted, int peer, CUstream stre
         int waits = wait && (is_host(&src) || is_host(&dst));
         return status == CUDA_SUCCESS && waits ? vgpu_stream_synchronize(stream, flags) : status;
     }
-    if (vgpu_is_capturing(stream, flags))
-        return vgpu_pageable_capture();
     if (src.type == CU_MEMORYTYPE_HOST && dst.type == CU_MEMORYTYPE_HOST)
-        return copy_here(&copy, stream, flags);
-    return in_pieces(&copy, stream, flags, src.type == CU_MEMORYTYPE_HOST ? piece_in : piece_out);
+        return vgpu_staged(copy_here(&copy, stream, flags));
+    return vgpu_staged(in_pieces(&copy, stream, flags, src.type == CU_MEMORYTYPE_HOST ? piece_in : piece_out));
 }

@@ -54,7 +54,8 @@ static void *callback_thread(void *unused)
     (void)unused;
     while (vgpu_send(&vgpuCallbackWait_call, 0, wait_args) == CUDA_SUCCESS) {
         run(number, status);
-        if (vgpu_send(&vgpuCallbackDone_call, 0, done_args) != CUDA_SUCCESS)
+        /* What the function itself left behind is no reason to stop. */
+        if (vgpu_post(&vgpuCallbackDone_call, 0, done_args) != CUDA_SUCCESS)
             break;
     }
     return NULL;
@@ -91,7 +92,7 @@ static CUresult add_captured(const struct vgpu_entry *entry, const struct callba
 
     if (callback->stream_function) {
         vgpu_log(VGPU_WARNING, "%s: a stream callback cannot be captured", entry->call->symbol);
-        return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
+        return vgpu_stream_synchronize(callback->stream, entry->flags); /* an error, too, and spoils the capture */
     }
     CUresult status = vgpu_lasting_callback(callback->function, callback->data, 0, &number);
     if (status != CUDA_SUCCESS)
@@ -101,6 +102,15 @@ static CUresult add_captured(const struct vgpu_entry *entry, const struct callba
     if (status != CUDA_SUCCESS)
         vgpu_forget_callback(number);
     return status;
+}
+
+/* The stream did not take it, so it is never called. */
+static void withdraw(uint64_t number)
+{
+    pthread_mutex_lock(&lock);
+    if (open_callbacks[number % OPEN_MAX].number == number)
+        open_callbacks[number % OPEN_MAX].number = 0;
+    pthread_mutex_unlock(&lock);
 }
 
 static CUresult add(const struct vgpu_entry *entry, struct callback callback)
@@ -136,7 +146,10 @@ static CUresult add(const struct vgpu_entry *entry, struct callback callback)
     if (status != CUDA_SUCCESS)
         return status;
     void *const args[] = {&callback.stream, &number};
-    return vgpu_send(&vgpuCallback_call, entry->flags, args);
+    status = vgpu_send(&vgpuCallback_call, entry->flags, args);
+    if (status != CUDA_SUCCESS)
+        withdraw(number);
+    return status;
 }
 
 CUresult vgpu_front_launch_host_func(const struct vgpu_entry *entry, void *const args[])

@@ -23,6 +23,11 @@ CUresult vgpu_refuse(const struct vgpu_entry *entry)
 
 CUresult vgpu_invoke(const struct vgpu_entry *entry, void *const args[])
 {
+    if (entry->call->flags & IDM_UNSAFE && vgpu_captures_open()) {
+        CUresult status = vgpu_may_be_unsafe(entry->call, args);
+        if (status != CUDA_SUCCESS)
+            return status;
+    }
     if (entry->front) {
         if (entry->call->mode == IDM_MODE_LOCAL)
             vgpu_self()->counters.local++;
@@ -251,18 +256,36 @@ CUresult vgpu_finish(const struct idm_call *call, void *const args[], struct vgp
     return status;
 }
 
+static CUresult post(const struct idm_call *call, uint32_t flags, void *const args[], const uint64_t chosen[])
+{
+    if (vgpu_is_forked())
+        return CUDA_ERROR_NOT_INITIALIZED;
+    int bytes = idm_request_bytes(call, args);
+    if (bytes < 0)
+        return CUDA_ERROR_INVALID_VALUE;
+    return publish(call, flags, args, chosen, NULL, (uint32_t)bytes);
+}
+
+CUresult vgpu_post(const struct idm_call *call, uint32_t flags, void *const args[])
+{
+    return post(call, flags, args, NULL);
+}
+
+CUresult vgpu_posted_error(void)
+{
+    if (!vgpu_captures_open())
+        return CUDA_SUCCESS;
+    return fetch_late_error(vgpu_self(), atomic_load_explicit(&vgpu.back->late, memory_order_relaxed));
+}
+
 CUresult vgpu_send_chosen(const struct idm_call *call, uint32_t flags, void *const args[],
                           const uint64_t chosen[])
 {
     struct vgpu_ticket ticket;
 
     if (call->mode == IDM_POSTED) {
-        if (vgpu_is_forked())
-            return CUDA_ERROR_NOT_INITIALIZED;
-        int bytes = idm_request_bytes(call, args);
-        if (bytes < 0)
-            return CUDA_ERROR_INVALID_VALUE;
-        return publish(call, flags, args, chosen, NULL, (uint32_t)bytes);
+        CUresult posted = post(call, flags, args, chosen);
+        return posted == CUDA_SUCCESS ? vgpu_posted_error() : posted;
     }
     CUresult status = vgpu_start(call, flags, args, chosen, idm_results_bytes(call, args), &ticket);
     return status != CUDA_SUCCESS ? status : vgpu_finish(call, args, &ticket);

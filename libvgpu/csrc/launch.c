@@ -119,7 +119,7 @@ static CUresult send(const struct vgpu_entry *entry, const struct launch *launch
                           (void *)&launch->cooperative};
     status = vgpu_send(&vgpuLaunch_call, entry->flags, args);
     if (status == CUDA_SUCCESS && vgpu.launch_blocking)
-        status = vgpu_send(&cuCtxSynchronize_call, 0, NULL);
+        status = vgpu_send(&vgpuIdle_call, 0, NULL);
     return status;
 }
 

@@ -140,7 +140,8 @@ CUresult vgpu_front_mem_free_async(const struct vgpu_entry *entry, void *const a
     if (vgpu_range_find(address, &range) || (status = forget(address)) != CUDA_SUCCESS)
         return CUDA_ERROR_INVALID_VALUE;
     status = vgpu_forward(entry, args);
-    vgpu_release_pages(range.base, range.bytes);
+    if (status == CUDA_SUCCESS || vgpu_range_add(&range)) /* not freed, not forgotten */
+        vgpu_release_pages(range.base, range.bytes);
     return status;
 }
 

@@ -218,7 +218,7 @@ CUresult vgpu_front_mem_host_unregister(const struct vgpu_entry *entry, void *co
     if (copy == MAP_FAILED)
         return CUDA_ERROR_OUT_OF_MEMORY;
     /* The shared pages are gone once the worker has freed them, so what is under way must end first. */
-    status = vgpu_send(&cuCtxSynchronize_call, 0, NULL);
+    status = vgpu_send(&vgpuIdle_call, 0, NULL);
     memcpy(copy, (const void *)(uintptr_t)first, range.bytes);
     CUresult freed = worker_frees(first);
     status = status == CUDA_SUCCESS ? freed : status;

@@ -179,20 +179,6 @@ CUresult vgpu_front_logs_unregister_callback(const struct vgpu_entry *entry, voi
     return *(uintptr_t *)args[0] ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
 
-CUresult vgpu_front_thread_exchange_stream_capture_mode(const struct vgpu_entry *entry, void *const args[])
-{
-    unsigned *mode = *(unsigned **)args[0];
-    struct vgpu_thread *thread = vgpu_self();
-
-    (void)entry;
-    if (!mode || *mode > 2)
-        return CUDA_ERROR_INVALID_VALUE;
-    unsigned old = (unsigned)thread->capture_mode;
-    thread->capture_mode = (int)*mode;
-    *mode = old;
-    return CUDA_SUCCESS;
-}
-
 void vgpu_flush(void)
 {
     if (atomic_load(&vgpu.initialised) && !atomic_load(&vgpu.dead))

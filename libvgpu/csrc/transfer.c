@@ -35,10 +35,10 @@ static CUresult copy_in_chunk(uint64_t dst, const void *src, uint64_t count, CUs
     memcpy(idm_chunk_at(vgpu.region, chunk), src, count);
     vgpu_lend_chunk(chunk);
     void *const args[] = {&dst, &chunk, &count, &stream};
-    CUresult status = vgpu_send(&vgpuCopyInChunk_call, flags, args);
+    CUresult status = vgpu_post(&vgpuCopyInChunk_call, flags, args);
     if (status != CUDA_SUCCESS)
         vgpu_give_chunk(chunk);
-    return status;
+    return status == CUDA_SUCCESS ? vgpu_posted_error() : status;
 }
 
 CUresult vgpu_copy_in(uint64_t dst, const void *src, size_t count, CUstream stream, uint32_t flags)
@@ -185,17 +185,15 @@ static CUresult copy(uint64_t dst, uint64_t src, size_t count, CUstream stream, 
         status = vgpu_copy_shared(dst, src, count, stream, flags);
         return status == CUDA_SUCCESS && wait ? vgpu_stream_synchronize(stream, flags) : status;
     }
-    if (vgpu_is_capturing(stream, flags))
-        return vgpu_pageable_capture();
     if (dst_known)
-        return vgpu_copy_in(dst, (const void *)(uintptr_t)src, count, stream, flags);
+        return vgpu_staged(vgpu_copy_in(dst, (const void *)(uintptr_t)src, count, stream, flags));
     if (src_known)
-        return vgpu_copy_out((void *)(uintptr_t)dst, src, count, stream, flags);
+        return vgpu_staged(vgpu_copy_out((void *)(uintptr_t)dst, src, count, stream, flags));
     /* Neither is ours: CUDA copies between two pageable buffers in stream order. */
     status = vgpu_stream_synchronize(stream, flags);
     if (status == CUDA_SUCCESS)
         memmove((void *)(uintptr_t)dst, (const void *)(uintptr_t)src, count);
-    return status;
+    return vgpu_staged(status);
 }
 
 static uint64_t at(void *const args[], unsigned index)

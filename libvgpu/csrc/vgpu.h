@@ -128,8 +128,12 @@ int vgpu_log_enabled(enum vgpu_level level);
 
 /* Pack, send, and for synchronous calls wait and unpack. Checks handles and pointers first. */
 CUresult vgpu_forward(const struct vgpu_entry *entry, void *const args[]);
-/* The same for a row that is not the entry's own: hand-written functions send internal rows. */
+/* The same for a row that is not the entry's own: hand-written functions send internal rows. The error of a
+ * posted call comes later, but while a stream captures at once, as the rules for captures want it. */
 CUresult vgpu_send(const struct idm_call *call, uint32_t flags, void *const args[]);
+/* The two halves of sending a posted row: not CUDA_SUCCESS means that nobody has it; then its error. */
+CUresult vgpu_post(const struct idm_call *call, uint32_t flags, void *const args[]);
+CUresult vgpu_posted_error(void);
 /* Handles in `chosen` were allocated by the caller, one for each CREATES parameter. */
 CUresult vgpu_send_chosen(const struct idm_call *call, uint32_t flags, void *const args[],
                           const uint64_t chosen[]);
@@ -229,10 +233,14 @@ CUresult vgpu_copy_in(uint64_t dst, const void *src, size_t count, CUstream stre
 CUresult vgpu_copy_out(void *dst, uint64_t src, size_t count, CUstream stream, uint32_t flags);
 CUresult vgpu_copy_shared(uint64_t dst, uint64_t src, size_t count, CUstream stream, uint32_t flags);
 CUresult vgpu_stream_synchronize(CUstream stream, uint32_t flags);
+/* Whether some stream of the process captures. */
+int vgpu_captures_open(void);
+/* Whether this thread may make an unsafe call while some stream captures. */
+CUresult vgpu_may_be_unsafe(const struct idm_call *call, void *const args[]);
 /* 1: the stream captures. Costs a question only while some stream of the process does. */
 int vgpu_is_capturing(CUstream stream, uint32_t flags);
-/* The error of a copy of pageable memory in a stream that captures. */
-CUresult vgpu_pageable_capture(void);
+/* Say why a copy of pageable memory failed, if a capture is the reason. */
+CUresult vgpu_staged(CUresult status);
 /* Whether this thread may copy on that stream now: attached, a current context, the stream alive. */
 CUresult vgpu_may_copy(CUstream stream);
 /* A copy of a box between any two kinds of memory. `peer`: contexts are given. `wait`: return only when it
@@ -257,7 +265,7 @@ extern const struct idm_call vgpuFlush_call, vgpuLateError_call, vgpuCopyIn_call
     vgpuModuleLoad_call, vgpuLibraryLoad_call, vgpuModuleGetFunction_call, vgpuLibraryGetKernel_call,
     vgpuHostAlloc_call, vgpuHostFree_call, vgpuCallback_call, vgpuCallbackWait_call,
     vgpuCallbackDone_call, vgpuPrimaryRetain_call, vgpuPrimaryRelease_call, vgpuContextCreate_call,
-    vgpuEnvironment_call, vgpuOutput_call, cuStreamSynchronize_call, cuCtxSynchronize_call,
+    vgpuEnvironment_call, vgpuOutput_call, vgpuIdle_call, cuStreamSynchronize_call,
     cuCtxDestroy_v2_call, cuMemAlloc_v2_call, cuMemFree_v2_call,
     cuMemsetD8Async_call, cuMemsetD16Async_call, cuMemsetD32Async_call;
 

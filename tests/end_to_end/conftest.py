@@ -15,6 +15,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE / "support"), str(HERE.parent / "gpu_proxy" / "support")]
 
 from applications import Proxy
+from raw import Raw
 from remote import RemoteProxy
 
 EXECUTORS = os.environ.get("VGPU_TEST_EXECUTORS", "c python").split()
@@ -46,6 +47,22 @@ def proxy(request):
     yield one
     assert one.stop() == 0
     shutil.rmtree(base)
+
+
+@pytest.fixture
+def raw(proxy):
+    """Open sessions of the zone `a`, or of another one."""
+    opened = []
+
+    def begin(zone: str = "a", *, context: bool = True) -> Raw:
+        opened.append(Raw(proxy.socket(zone)))
+        if context:
+            opened[-1].start()
+        return opened[-1]
+
+    yield begin
+    for one in opened:
+        one.close()
 
 
 @pytest.fixture

@@ -12,22 +12,6 @@ INVALID_VALUE, OUT_OF_MEMORY, INVALID_HANDLE, NOT_SUPPORTED = 1, 2, 400, 801
 FLOATS = struct.pack("=QQII", 1 << 10, 1 << 10, 0x20, 1)  # 4 MiB
 
 
-@pytest.fixture
-def raw(proxy):
-    """Open sessions of the zone `a`, or of another one."""
-    opened = []
-
-    def begin(zone: str = "a", *, context: bool = True) -> Raw:
-        opened.append(Raw(proxy.socket(zone)))
-        if context:
-            opened[-1].start()
-        return opened[-1]
-
-    yield begin
-    for one in opened:
-        one.close()
-
-
 def test_a_result_shorter_than_its_type_is_malformed(raw, proxy):
     session = raw()
     array = handle(Kind.ARRAY, 2)

@@ -439,7 +439,7 @@ check(lib.cuCtxSynchronize_v2(context))
 """)
 
 
-def test_a_capturing_stream_cannot_be_waited_for(proxy):
+def test_waiting_for_a_capturing_stream_spoils_only_its_capture(proxy):
     proxy.run("""
 from cu import *
 start()
@@ -451,7 +451,12 @@ check(lib.cuStreamBeginCapture_v2(s, 2))
 check(launch(add_to, 1, 1, u64(p), u32(1), on=s))
 assert lib.cuStreamSynchronize(s) == 900
 check(lib.cuStreamSynchronize(other))
-check(launch(add_to, 1, 1, u64(p), u32(1), on=s))
+assert launch(add_to, 1, 1, u64(p), u32(1), on=s) == 901
+graph = ffi.new("CUgraph *")
+assert lib.cuStreamEndCapture(s, graph) == 901 and graph[0] == ffi.NULL
+check(lib.cuStreamBeginCapture_v2(s, 2))
+for _ in range(2):
+    check(launch(add_to, 1, 1, u64(p), u32(1), on=s))
 graph = out("CUgraph", lambda g: lib.cuStreamEndCapture(s, g))
 count = ffi.new("size_t *")
 check(lib.cuGraphGetNodes(graph, ffi.NULL, count))

@@ -109,6 +109,10 @@ ROW = Call(0x0001, "cuThing", 2000, Mode.SYNC, ())
         (Call(1, "cuA", 1, Mode.LOCAL, ()), "cuA: a local row needs its front-end function"),
         (ROW, "cuThing: number 0x1 is cuThing's"),
         (Call(2, "cuThing", 1, Mode.SYNC, ()), "cuThing: has two rows"),
+        (
+            Call(3, "vgpuA", 1, Mode.SYNC, (), unsafe=True),
+            "vgpuA: only what an application calls can be unsafe",
+        ),
     ],
 )
 def test_a_bad_row_is_named(row: Call, message: str) -> None:

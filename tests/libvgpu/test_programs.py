@@ -36,7 +36,14 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where programs are built, with the prototypes of the call table."""
     folder = tmp_path_factory.mktemp("programs")
     (folder / "api_prototypes.h").write_text(prototypes(load()))
+    (folder / "unsafe_calls.h").write_text(unsafe_calls())
     return folder
+
+
+def unsafe_calls() -> str:
+    """Names of the rows that a capture may forbid."""
+    names = "".join(f'    "{row.symbol}",\n' for row in load().calls if row.unsafe)
+    return f"static const char *const unsafe_calls[] = {{\n{names}}};\n"
 
 
 @pytest.fixture(scope="module", params=EXECUTORS)

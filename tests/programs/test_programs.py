@@ -37,13 +37,13 @@ def test_program(side, source):
 
 @pytest.mark.toolkit
 @pytest.mark.parametrize(("cuda", "cudart"), [(12, "static"), (11, "shared")])
-@pytest.mark.parametrize("name", ["errors", "graph", "symbols"])
+@pytest.mark.parametrize("name", ["errors", "graph", "symbols", "capture"])
 def test_program_on_older_runtimes(side, name, cuda, cudart):
     side.run(build(HERE / f"{name}.cu", cuda, cudart), cuda)
 
 
 @pytest.mark.toolkit
-@pytest.mark.parametrize("name", ["threads", "streams", "hostfunc"])
+@pytest.mark.parametrize("name", ["threads", "streams", "hostfunc", "capture"])
 def test_per_thread_default_stream(side, name):
     side.run(build(HERE / f"{name}.cu", flags=PER_THREAD))
 

@@ -33,14 +33,22 @@ static void not_capturing(CUstream stream)
     EXPECT(CU_STREAM_CAPTURE_STATUS_NONE, status);
 }
 
+/* What the graph would lack must not go unnoticed. */
 static void pageable_copies_are_refused(CUstream stream, CUdeviceptr memory)
 {
-    unsigned value = 1;
+    static char many[100000];
+    CUgraph graph;
 
     if (!getenv("VGPU_SOCKET"))
         return; /* natively these are captured */
-    EXPECT(CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED, cuMemcpyHtoDAsync_v2(memory, &value, 4, stream));
-    EXPECT(CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED, cuMemcpyDtoHAsync_v2(&value, memory, 4, stream));
+    for (int i = 0; i < 3; i++) {
+        OK(cuStreamBeginCapture_v2(stream, CU_STREAM_CAPTURE_MODE_RELAXED));
+        launch(memory, 1, stream);
+        EXPECT(CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED,
+               i == 2 ? cuMemcpyDtoHAsync_v2(many, memory, 4, stream)
+                      : cuMemcpyHtoDAsync_v2(memory, many, i ? sizeof many : 4, stream));
+        EXPECT(CUDA_ERROR_STREAM_CAPTURE_INVALIDATED, cuStreamEndCapture(stream, &graph));
+    }
 }
 
 int main(void)
@@ -57,8 +65,7 @@ int main(void)
     CUgraphExec executable;
 
     start();
-    CUdeviceptr memory = device_memory(4);
-    function("add_to"); /* a module cannot be loaded while a stream captures in the global mode */
+    CUdeviceptr memory = device_memory(100000);
     OK(cuStreamCreate(&stream, 1));
     not_capturing(stream);
     OK(cuStreamBeginCapture_v2(stream, CU_STREAM_CAPTURE_MODE_GLOBAL));
@@ -72,7 +79,6 @@ int main(void)
     EXPECT(CU_GRAPH_NODE_TYPE_KERNEL, type);
     OK(cuLaunchHostFunc(stream, count_call, &step));
     launch(memory, 4, stream);
-    pageable_copies_are_refused(stream, memory);
     OK(cuStreamEndCapture(stream, &graph));
     not_capturing(stream);
     OK(cuGraphGetNodes(graph, nodes, &listed));
@@ -92,5 +98,6 @@ int main(void)
     OK(cuGraphExecDestroy(executable));
     OK(cuGraphDestroy(graph));
     EXPECT(CUDA_ERROR_ILLEGAL_STATE, cuStreamEndCapture(stream, &graph));
+    pageable_copies_are_refused(stream, memory);
     return 0;
 }
