@@ -14,6 +14,7 @@
 #define DEFAULT_MEMORY_BYTES (16ull << 30)
 #define MEMORY_MIN_BYTES (16ull << 20)
 #define MEMORY_MAX_BYTES (1ull << 40)
+enum { QUEUE_WORKS = 65536, QUEUE_WORKS_MIN = 16, QUEUE_WORKS_MAX = 1 << 20 };
 
 static unsigned shift_of(char unit)
 {
@@ -101,6 +102,7 @@ int config_load(struct driver *target)
     target->engine_threads = (unsigned)parse_int("VGPU_SOFTGPU_THREADS", 0, 1024, 0);
     target->launch_blocking = parse_int("CUDA_LAUNCH_BLOCKING", 0, 1, 0);
     target->loading_mode = mode && strcmp(mode, "EAGER") == 0 ? CU_MODULE_EAGER_LOADING : CU_MODULE_LAZY_LOADING;
+    target->queue_works = (unsigned)parse_int("VGPU_SOFTGPU_QUEUE", QUEUE_WORKS_MIN, QUEUE_WORKS_MAX, QUEUE_WORKS);
     parse_compute(target);
     target->device_count = parse_int("VGPU_SOFTGPU_DEVICES", 1, DEVICES_MAX, 1);
     int processors = target->engine_threads ? (int)target->engine_threads : usable_cpus();

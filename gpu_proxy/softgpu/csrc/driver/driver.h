@@ -70,6 +70,7 @@ struct driver {
     unsigned engine_threads;
     CUmoduleLoadingMode loading_mode;
     int launch_blocking;
+    unsigned queue_works;        /* calls that one stream holds before a submitter waits */
 };
 
 extern struct driver driver;

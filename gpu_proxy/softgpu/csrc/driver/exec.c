@@ -179,6 +179,8 @@ static void finish(struct stream *stream, struct op *op)
     uint64_t sequence = op->sequence;
     stream->current = op->next;
     work_release(&op->work);
+    if (op->counts)
+        atomic_store(&stream->calls_out, atomic_load_explicit(&stream->calls_out, memory_order_relaxed) + 1);
     op->next = stream->finished;
     stream->finished = op;
     stream_complete(stream, sequence);

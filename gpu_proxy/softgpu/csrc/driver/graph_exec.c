@@ -178,7 +178,7 @@ CUresult graph_launch(struct graph_exec *exec, struct stream *stream)
     CUresult result = CUDA_SUCCESS;
     if (previous.stream && previous.stream != stream && !stream_reached(previous.stream, previous.sequence)) {
         struct work wait = {.kind = WORK_WAIT_POINT, .point = previous};
-        result = stream_submit(stream, &wait, 0, &sequence);
+        result = stream_submit(stream, &wait, SUBMIT_PART, &sequence);
     } else if (previous.stream) {
         object_put(&previous.stream->object);
     }

@@ -56,11 +56,19 @@ static int append(struct stream *stream, struct op *op)
     return 1;
 }
 
-static CUresult push(struct stream *stream, struct work *work, uint64_t *sequence)
+/* A submitter waits when the queue is full, as in CUDA. Only calls count: a stream's own waits for other streams
+ * are queued under the context's lock, and must find room always. */
+static void wait_for_room(struct stream *stream)
 {
     uint64_t submitted = atomic_load(&stream->submitted);
-    if (submitted - atomic_load(&stream->completed) >= STREAM_PENDING_MAX)
-        stream_wait(stream, submitted - STREAM_PENDING_MAX / 2);
+    if (atomic_load(&stream->calls_in) - atomic_load(&stream->calls_out) >= driver.queue_works)
+        stream_wait(stream, submitted - driver.queue_works / 2);
+}
+
+static CUresult push(struct stream *stream, struct work *work, int counts, uint64_t *sequence)
+{
+    if (counts)
+        wait_for_room(stream);
     pthread_mutex_lock(&stream->lock);
     struct op *op = take_op(stream);
     if (!op || fill_op(op, work)) {
@@ -69,6 +77,9 @@ static CUresult push(struct stream *stream, struct work *work, uint64_t *sequenc
         work_release(work);
         return CUDA_ERROR_OUT_OF_MEMORY;
     }
+    op->counts = counts;
+    if (counts)
+        atomic_store(&stream->calls_in, atomic_load_explicit(&stream->calls_in, memory_order_relaxed) + 1);
     int was_idle = append(stream, op);
     *sequence = op->sequence;
     pthread_mutex_unlock(&stream->lock);
@@ -82,7 +93,7 @@ static CUresult push_wait(struct stream *stream, struct stream *before, uint64_t
 {
     uint64_t ignored = 0;
     struct work work = {.kind = WORK_WAIT_POINT, .point = {before, sequence}};
-    return push(stream, &work, &ignored);
+    return push(stream, &work, 0, &ignored);
 }
 
 /* The legacy stream follows all blocking streams of its context. */
@@ -154,14 +165,14 @@ CUresult stream_submit(struct stream *stream, struct work *work, unsigned flags,
         work_release(work);
         return result;
     }
-    if (flags && claim(stream, sequence)) {
+    if (flags & (SUBMIT_INLINE | SUBMIT_WAIT) && claim(stream, sequence)) {
         (void)work_run(stream, work, *sequence);
         work_release(work);
         stream_complete(stream, *sequence);
         unclaim(stream);
         return CUDA_SUCCESS;
     }
-    result = push(stream, work, sequence);
+    result = push(stream, work, !(flags & SUBMIT_PART), sequence);
     if (!result && ((flags & SUBMIT_WAIT) || driver.launch_blocking))
         stream_wait(stream, *sequence);
     return result;

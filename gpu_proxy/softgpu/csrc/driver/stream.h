@@ -15,7 +15,6 @@
 #include "work.h"
 
 enum {
-    STREAM_PENDING_MAX = 65536, /* works in one queue; a submitter waits when it is full, as in CUDA */
     STREAM_INLINE_BYTES = 64 << 10, /* asynchronous copies up to here run in the caller when idle */
     STREAM_BATCH = 64,          /* works before other ready streams have their turn */
     STREAM_SPARES_MAX = 16384, /* kept after a burst, about 5 MB */
@@ -28,6 +27,7 @@ enum {
 struct op {
     struct op *next;
     uint64_t sequence;
+    int counts;                 /* towards driver.queue_works */
     struct work work;
     _Alignas(16) unsigned char params[OP_INLINE_PARAMS];
 };
@@ -69,6 +69,7 @@ struct stream {
     _Atomic uint64_t submitted; /* written under the lock */
     _Atomic uint64_t completed;
     _Atomic uint64_t wake_at;   /* smallest target among the waiters */
+    _Atomic uint64_t calls_in, calls_out; /* queued and finished works that count; one writer each at a time */
 
     /* Of the executor that runs the stream: */
     struct op *current, *finished;
@@ -85,6 +86,7 @@ struct stream {
 enum submit_flags {
     SUBMIT_INLINE = 1, /* short: run it in the caller when the stream is idle */
     SUBMIT_WAIT = 2,   /* return when it has been done */
+    SUBMIT_PART = 4,   /* part of a call whose other work counts: never waits for room in the queue */
 };
 
 /* Turn CUDA's stream argument into a counted stream of the context. */

@@ -46,7 +46,8 @@ static CUresult submit_all(struct stream *stream, const CUstreamBatchMemOpParams
     uint64_t sequence = 0;
     for (unsigned i = 0; i < count; i++) {
         struct work work = {.kind = WORK_VALUE, .value = operations[i]};
-        TRY(stream_submit(stream, &work, is_wait(&operations[i]) ? 0 : SUBMIT_INLINE, &sequence));
+        unsigned flags = (is_wait(&operations[i]) ? 0u : SUBMIT_INLINE) | (i ? SUBMIT_PART : 0u);
+        TRY(stream_submit(stream, &work, flags, &sequence));
     }
     return CUDA_SUCCESS;
 }
