@@ -15,6 +15,7 @@ from idm.handshake import HANDLE_MAX
 
 ZONES_MAX = 256
 Count = Annotated[int, msgspec.Meta(ge=1, le=65536)]
+Works = Annotated[int, msgspec.Meta(ge=128, le=1 << 20)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=3600)]
 
 
@@ -41,6 +42,8 @@ class WorkersConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     stderr: bool = False  # keep the daemon's standard error in workers: for debugging only
     hello_seconds: Seconds = 5.0
     ready_seconds: Seconds = 60.0
+    # Works that the driver takes in one stream without blocking; default: 1024, with --stub 65,536.
+    stream_queue: Works | None = None
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

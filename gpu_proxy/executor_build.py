@@ -14,7 +14,7 @@ from idm.gen import descriptors
 CDEF = """
 struct idm_record {
     uint32_t bytes; uint16_t call; uint16_t slot; uint32_t sequence; uint32_t thread;
-    uint64_t context; uint32_t reply; uint32_t flags;
+    uint64_t context; uint32_t reply; uint16_t flags; uint16_t gauge;
 };
 struct vx;
 struct idm_counters;
@@ -29,6 +29,7 @@ void vx_stop(struct vx *x);
 void vx_set_function(struct vx *x, uint32_t number, uint64_t address);
 int vx_set_driver(struct vx *x, uint32_t index, uint64_t address);
 void vx_set_output(struct vx *x, int fd);
+void vx_set_queue(struct vx *x, uint32_t works);
 void vx_note_output(struct vx *x);
 int vx_set_flags(struct vx *x, uint64_t context_object, uint64_t host, uint64_t device);
 void vx_forget_flags(struct vx *x, uint64_t context_object);

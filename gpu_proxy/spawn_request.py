@@ -52,6 +52,7 @@ class WorkerValues(msgspec.Struct, frozen=True):
     window_bytes: int
     max_handles: int
     device_memory_limit: int
+    stream_queue: int
     environment: dict[str, str]
     compiler: bool  # whether a compiler descriptor is the last one
 

@@ -62,6 +62,7 @@ class Worker:
         )
         if self.vx == ffi.NULL:
             raise MemoryError("no memory for the executor")
+        lib.vx_set_queue(self.vx, setup.stream_queue)
         self._output = _capture_standard_output()
         lib.vx_set_output(self.vx, self._output)
 
@@ -75,6 +76,8 @@ class Worker:
     def _bind(self) -> Driver:
         if self.setup.compiler_fd >= 0:
             os.environ["VGPU_SOFTGPU_COMPILER_FD"] = str(self.setup.compiler_fd)
+        if self.setup.stub:
+            os.environ["VGPU_SOFTGPU_QUEUE"] = str(self.setup.stream_queue)
         if self.setup.stub and self.setup.device_memory_limit:
             # What the ledger does not see (variables of modules) the driver itself bounds.
             os.environ["VGPU_SOFTGPU_MEMORY"] = str(self.setup.device_memory_limit)

@@ -28,4 +28,5 @@ class WorkerSetup:
     supervisor_fd: int  # SOCK_SEQPACKET: JSON messages, see gpu_proxy/worker_channel.py
     compiler_fd: int  # SOCK_STREAM to the compile helper of the software GPU, or -1
     device_memory_limit: int  # bytes the zone may use, 0: the whole device
+    stream_queue: int  # works that the driver takes in one stream without blocking
     environment: dict[str, str]  # driver settings that the front end may forward (CUDA_*)

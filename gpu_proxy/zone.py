@@ -26,6 +26,8 @@ from idm.handshake import HANDLE_MAX, Hello
 from idm.transport import Front, PackedSnapshot
 
 ENDED_KEPT = 64
+GPU_STREAM_QUEUE = 1024  # launches after which one blocks, as applications have measured
+SOFTGPU_STREAM_QUEUE = 65536
 REFUSALS_LOGGED = 20  # a second; a zone cannot fill the log by trying
 WORKER_LINES_LOGGED = 100  # a second, of all its workers together
 
@@ -153,6 +155,8 @@ class Zone:
             window_bytes=hello.window_bytes,
             max_handles=min(self.settings.handles, HANDLE_MAX),
             device_memory_limit=self.settings.device_memory,
+            stream_queue=self.workers.stream_queue
+            or (SOFTGPU_STREAM_QUEUE if self._daemon.stub else GPU_STREAM_QUEUE),
             environment=self.plan.environment,
             compiler=compiler,
         )

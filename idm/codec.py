@@ -17,7 +17,7 @@ from idm.api.types import Param, Wire
 _DATA = frozenset(
     {Wire.STRUCT_IN, Wire.ARRAY_IN, Wire.BYTES_IN, Wire.STRING_IN, Wire.STRUCT_BY_VALUE, Wire.INOUT}
 )
-HEADER = struct.Struct("=IHHIIQII")  # struct idm_record
+HEADER = struct.Struct("=IHHIIQIHH")  # struct idm_record
 
 
 @dataclass
@@ -49,7 +49,7 @@ class Request:
 
 def decode(row: Call, record: bytes) -> Request:
     """Decode a record whose lengths and offsets have been checked against its row."""
-    _, _, slot, sequence, thread, context, reply, flags = HEADER.unpack_from(record)
+    _, _, slot, sequence, thread, context, reply, flags, _ = HEADER.unpack_from(record)
     words = struct.unpack_from(f"={len(row.params)}Q", record, HEADER.size)
     request = Request(row, slot, sequence, thread, context, reply, flags, {})
     for param, word in zip(row.params, words, strict=True):

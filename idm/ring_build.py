@@ -14,7 +14,7 @@ from idm.gen import descriptors
 CDEF = """
 struct idm_record {
     uint32_t bytes; uint16_t call; uint16_t slot; uint32_t sequence; uint32_t thread;
-    uint64_t context; uint32_t reply; uint32_t flags;
+    uint64_t context; uint32_t reply; uint16_t flags; uint16_t gauge;
 };
 struct idm_call { const char *symbol; uint16_t number; uint8_t param_count; uint8_t mode; ...; };
 struct idm_producer { uint64_t produced; ...; };

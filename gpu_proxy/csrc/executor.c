@@ -25,7 +25,8 @@ struct vx *vx_open(void *region, struct idm_counters *counters, const struct idm
     if (!x)
         return NULL;
     x->objects = calloc(IDM_HANDLE_MAX, sizeof *x->objects); /* address space, touched as needed */
-    if (!x->objects) {
+    if (!x->objects || vx_open_gauges(x)) {
+        free(x->objects);
         free(x);
         return NULL;
     }
@@ -196,6 +197,11 @@ static void sleep_on_doorbell(struct vx *x, uint32_t nap_us)
     idm_end_wait(&x->consumer);
 }
 
+static int waits_for_driver(const struct vx *x)
+{
+    return x->pending_count || x->gauges.busy_count;
+}
+
 /* Wait for the next record: look for a moment, then sleep. */
 static void idle(struct vx *x)
 {
@@ -210,17 +216,17 @@ static void idle(struct vx *x)
 
     atomic_store_explicit(&x->back->cpu, my_cpu, memory_order_relaxed);
     while (ring_is_empty(x) && !x->stop) {
-        if (x->pending_count && vx_poll_pending(x) > 0)
+        if ((x->pending_count && vx_poll_pending(x) > 0) || (x->gauges.busy_count && vx_poll_gauges(x) > 0))
             start = now_ns();
         if (may_spin && now_ns() - start < SPIN_NS) {
             /* What is pending may need this CPU: the software GPU computes on it. */
-            if (x->pending_count)
+            if (waits_for_driver(x))
                 sched_yield();
             else
                 __builtin_ia32_pause();
             continue;
         }
-        sleep_on_doorbell(x, x->pending_count ? nap_us : 0);
+        sleep_on_doorbell(x, waits_for_driver(x) ? nap_us : 0);
         if (nap_us < NAP_MAX_US)
             nap_us += nap_us / 4;
     }
@@ -251,8 +257,20 @@ static void count_record(struct vx *x)
                               1, memory_order_relaxed);
 }
 
+/* What is owed after each record, whoever executed it. */
+static void end_record(struct vx *x)
+{
+    if (x->request.record.gauge && x->call->works)
+        vx_count_works(x);
+    if (x->gauges.busy_count && ++x->gauges.turn % VX_GAUGE_POLL == 0)
+        vx_poll_gauges(x);
+}
+
 int vx_run(struct vx *x)
 {
+    if (x->in_python)
+        end_record(x);
+    x->in_python = 0;
     while (!x->stop) {
         if (x->pending_count)
             vx_poll_pending(x);
@@ -270,10 +288,15 @@ int vx_run(struct vx *x)
             return malformed(x, "a record contradicts its row", x->request.record.call);
         if (!claim_slot(x))
             return malformed(x, "a slot has a call already", x->request.record.call);
+        if (x->request.record.gauge >= IDM_GAUGES)
+            return malformed(x, "a gauge that there is not", x->request.record.call);
         count_record(x);
-        if (!vx_can_execute(x, x->call))
+        x->stream_found = 0;
+        x->in_python = !vx_can_execute(x, x->call);
+        if (x->in_python)
             return VX_PYTHON;
         vx_execute(x);
+        end_record(x);
     }
     return x->reason[0] ? VX_MALFORMED : VX_STOPPED;
 }

@@ -16,6 +16,7 @@
 #include "bell.h"
 #include "call.h"
 #include "codec.h"
+#include "gauge.h"
 #include "idm.h"
 #include "ring.h"
 
@@ -123,6 +124,9 @@ struct vx {
     vx_function functions[VX_CALLS];
     struct vx_driver driver;
     uint64_t current;           /* driver object of the current context of the main thread */
+    uint64_t stream;            /* driver object of the stream that the record names, once it was found */
+    int stream_found;
+    struct vx_gauges gauges;    /* of the main thread, like what is pending */
 
     pthread_mutex_t lock;       /* objects, ranges, captures, late errors */
     struct vx_object *objects;
@@ -156,7 +160,8 @@ struct vx {
     struct vx_flags flags[VX_CONTEXTS]; /* this and the next line: under the lock of flags.c */
     uint32_t flags_raised;      /* the last function that has returned */
 
-    const struct idm_call *call; /* the record that vx_run handed to Python */
+    const struct idm_call *call; /* of the record in `request` */
+    int in_python;              /* vx_run handed it to Python */
     char reason[VX_TEXT];       /* why the session is malformed */
     union {
         struct idm_record record;
@@ -271,7 +276,17 @@ int vx_poll_pending(struct vx *x); /* the number of operations that finished */
 int vx_add_pending(struct vx *x, struct vx_pending *pending);
 void vx_release_chunk(struct vx *x, uint32_t chunk);
 void vx_release_events(struct vx *x, struct vx_pending *pending);
+/* Events of the current context. A CUresult. */
 int vx_take_event(struct vx *x, void **event);
+void vx_give_event(struct vx *x, uint64_t context, void *event);
+void vx_forget_events(struct vx *x, uint64_t context);
+
+/* Gauges. -errno; how many works a stream takes in the driver; after each record that has one. */
+int vx_open_gauges(struct vx *x);
+void vx_set_queue(struct vx *x, uint32_t works);
+void vx_count_works(struct vx *x);
+int vx_poll_gauges(struct vx *x); /* the number of marks that have happened */
+void vx_forget_gauges(struct vx *x, uint64_t context);
 
 /* Runs the record in x->request: a CUresult, or VX_IN_SLOT when the answer is given or pending. */
 typedef int vx_runner(struct vx *x);

@@ -33,7 +33,7 @@ static int thread_stream(struct vx *x, uint32_t thread, uint64_t *stream)
     return VX_SUCCESS;
 }
 
-int vx_stream(struct vx *x, uint64_t word, uint32_t thread, uint32_t flags, uint64_t *stream)
+static int find_stream(struct vx *x, uint64_t word, uint32_t thread, uint32_t flags, uint64_t *stream)
 {
     if (word == STREAM_PER_THREAD || (word == 0 && flags & IDM_FLAG_PER_THREAD))
         return thread_stream(x, thread, stream);
@@ -45,6 +45,15 @@ int vx_stream(struct vx *x, uint64_t word, uint32_t thread, uint32_t flags, uint
         return VX_INVALID_HANDLE;
     /* The call happens in the stream's context, whichever is current: our own events must belong to it. */
     return context && context != x->request.record.context ? vx_set_context(x, context) : VX_SUCCESS;
+}
+
+int vx_stream(struct vx *x, uint64_t word, uint32_t thread, uint32_t flags, uint64_t *stream)
+{
+    int status = find_stream(x, word, thread, flags, stream);
+
+    x->stream = *stream;
+    x->stream_found = status == VX_SUCCESS;
+    return status;
 }
 
 static int resolve_handle(struct vx *x, const struct idm_param *param, uint64_t word, uint64_t *value)

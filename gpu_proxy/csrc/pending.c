@@ -10,51 +10,7 @@
 
 enum vx_pending_kind { PENDING_ANSWER, PENDING_CHUNK, PENDING_CALLBACK, PENDING_EVENT };
 
-enum { KIND_STREAM = 2, EVENT_DISABLE_TIMING = 2, WAIT_VALUE_GEQ = 0 };
-
-static struct vx_event_pool *pool_of(struct vx *x, uint64_t context)
-{
-    struct vx_event_pool *unused = NULL;
-
-    for (int i = 0; i < VX_CONTEXTS; i++) {
-        if (x->pools[i].context == context)
-            return &x->pools[i];
-        if (!unused && x->pools[i].context == 0)
-            unused = &x->pools[i];
-    }
-    if (unused)
-        unused->context = context;
-    return unused;
-}
-
-int vx_take_event(struct vx *x, void **event)
-{
-    struct vx_event_pool *pool = pool_of(x, x->current);
-
-    if (pool && pool->count) {
-        *event = pool->events[--pool->count];
-        return VX_SUCCESS;
-    }
-    return x->driver.event_create(event, EVENT_DISABLE_TIMING);
-}
-
-static void give_event(struct vx *x, uint64_t context, void *event)
-{
-    struct vx_event_pool *pool = pool_of(x, context);
-
-    if (pool && pool->count == pool->capacity) {
-        uint32_t capacity = pool->capacity ? 2 * pool->capacity : 64;
-        void **grown = realloc(pool->events, capacity * sizeof *grown);
-        if (grown) {
-            pool->events = grown;
-            pool->capacity = capacity;
-        }
-    }
-    if (pool && pool->count < pool->capacity)
-        pool->events[pool->count++] = event;
-    else
-        x->driver.event_destroy(event);
-}
+enum { KIND_STREAM = 2, WAIT_VALUE_GEQ = 0 };
 
 static void orphan(struct vx *x, uint64_t context)
 {
@@ -73,11 +29,8 @@ void vx_context_ended(struct vx *x)
 void vx_forget_pools(struct vx *x, uint64_t context)
 {
     orphan(x, context);
-    for (int i = 0; i < VX_CONTEXTS; i++)
-        if (x->pools[i].context == context) {
-            free(x->pools[i].events);
-            memset(&x->pools[i], 0, sizeof x->pools[i]);
-        }
+    vx_forget_gauges(x, context);
+    vx_forget_events(x, context);
     vx_forget_flags(x, context);
     uint32_t kept = 0;
     pthread_mutex_lock(&x->lock);
@@ -94,7 +47,7 @@ void vx_release_events(struct vx *x, struct vx_pending *pending)
 {
     if (pending->kind != PENDING_EVENT && !pending->orphan)
         for (uint32_t i = 0; i < pending->event_count; i++)
-            give_event(x, pending->context, pending->events ? pending->events[i] : pending->one);
+            vx_give_event(x, pending->context, pending->events ? pending->events[i] : pending->one);
     free(pending->events);
     pending->events = NULL;
 }
@@ -121,7 +74,7 @@ static int wait_for(struct vx *x, uint64_t stream, struct vx_pending *pending)
     if (status == VX_SUCCESS)
         status = vx_add_pending(x, pending);
     if (status != VX_SUCCESS && pending->one)
-        give_event(x, x->current, pending->one);
+        vx_give_event(x, x->current, pending->one);
     return status;
 }
 
@@ -243,7 +196,7 @@ static int poll_one(struct vx *x, struct vx_pending *pending)
         if (status != VX_SUCCESS)
             return status;
         if (pending->kind != PENDING_EVENT)
-            give_event(x, pending->context, event);
+            vx_give_event(x, pending->context, event);
         pending->event_count--;
     }
     return VX_SUCCESS;

@@ -57,7 +57,7 @@ call(0x0F01, "vgpuLateError", 0, no_context=True, handler="late_error", fast=Tru
 # frees when the copy has happened. vgpuCopy is for memory that both sides have at one address.
 call(0x0F02, "vgpuCopyIn", 0, POSTED, handler="copy_in", fast=True,
      dst=device_range("count", "w"), data=bytes_in("count"), count=size, stream=_stream)
-call(0x0F03, "vgpuCopyInChunk", 0, POSTED, handler="copy_in_chunk", fast=True,
+call(0x0F03, "vgpuCopyInChunk", 0, POSTED, handler="copy_in_chunk", fast=True, queues=2,
      dst=device_range("count", "w"), chunk=c_uint, count=size, stream=_stream)
 call(0x0F04, "vgpuCopyOut", 0, handler="copy_out", fast=True,
      src=device_range("count", "r"), count=size, stream=_stream, data=bytes_out("count"))
@@ -104,7 +104,7 @@ call(0x0F0D, "vgpuHostAlloc", 0, handler="host_alloc",
 call(0x0F0E, "vgpuHostFree", 0, handler="host_free", lane=True, address=u64)
 
 # Host functions: the callback thread of the application waits in vgpuCallbackWait.
-call(0x0F10, "vgpuCallback", 0, POSTED, handler="callback", fast=True,
+call(0x0F10, "vgpuCallback", 0, POSTED, handler="callback", fast=True, queues=2,
      stream=_stream, callback=u64)
 call(0x0F11, "vgpuCallbackWait", 0, handler="callback_wait", no_context=True, fast=True,
      callback=out(u64), status=out(c_int))
@@ -126,7 +126,7 @@ call(0x0F17, "vgpuOutput", 0, handler="output", no_context=True,
 
 # Copies of rectangles. The side that is the application's pageable memory has no address here: its
 # rows lie densely in a staging chunk, or come back as results. Arrays and contexts are handles.
-call(0x0F20, "vgpuCopy3DIn", 0, POSTED, handler="copy_3d_in",
+call(0x0F20, "vgpuCopy3DIn", 0, POSTED, handler="copy_3d_in", queues=2,
      copy=struct_in(CUDA_MEMCPY3D_PEER), chunk=c_uint, count=size, stream=_stream)
 call(0x0F21, "vgpuCopy3DOut", 0, handler="copy_3d_out",
      copy=struct_in(CUDA_MEMCPY3D_PEER), count=size, stream=_stream, data=bytes_out("count"))

@@ -64,7 +64,8 @@ call(0x060E, "cuStreamGetDevResource", 13010, handler="device_resources", per_th
 call(0x060F, "cuStreamGetPriority", 5050, per_thread="_ptsz", stream=STREAM, priority=out(c_int))
 call(0x0610, "cuStreamGetFlags", 5050, per_thread="_ptsz", stream=STREAM, flags=out(c_uint))
 call(0x0611, "cuStreamGetId", 12000, per_thread="_ptsz", stream=STREAM, identifier=out(c_ulonglong))
-call(0x0612, "cuStreamCopyAttributes", 11000, POSTED, per_thread="_ptsz", dst=STREAM, src=STREAM)
+call(0x0612, "cuStreamCopyAttributes", 11000, POSTED, queues=0, per_thread="_ptsz", dst=STREAM,
+     src=STREAM)
 call(0x0613, "cuStreamGetAttribute", 11000, per_thread="_ptsz", stream=STREAM,
      attribute=enum("CUstreamAttrID"), value=out(CUstreamAttrValue))
 call(0x0614, "cuStreamSetAttribute", 11000, per_thread="_ptsz", stream=STREAM,

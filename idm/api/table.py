@@ -13,7 +13,7 @@ import importlib
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from .types import Param, Wire
+from .types import Kind, Param, Wire
 
 
 class Mode(Enum):
@@ -50,12 +50,23 @@ class Call:
     reason: str = ""  # why a refused row is refused
     elsewhere: bool = False  # its front-end function sends other rows, never this one
     unsafe: bool = False  # refused while a capture forbids what it does not see (CUDA's modes)
+    queues: int = 1  # works that it puts into its stream, if it is posted and has one
 
     @property
     def base(self) -> str:
         """The symbol without its version suffix: what cuGetProcAddress is asked for."""
         stem, _, suffix = self.symbol.rpartition("_v")
         return stem if stem and suffix.isdigit() else self.symbol
+
+    @property
+    def stream(self) -> str | None:
+        """The parameter that names the stream a posted call works in; "": the null stream."""
+        if self.mode is not Mode.POSTED or not self.queues:
+            return None
+        for param in self.params:
+            if param.type.kind is Kind.STREAM and param.wire is Wire.HANDLE and not param.drops:
+                return param.name
+        return "" if self.per_thread else None
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -126,6 +137,7 @@ def call(
     no_context: bool = False,
     elsewhere: bool = False,
     unsafe: bool = False,
+    queues: int = 1,
     **params: Param,
 ) -> None:
     """Add a row. `params` are the call's parameters, in C order, by their names."""
@@ -133,7 +145,7 @@ def call(
     row = Call(
         number, symbol, since, mode, named, front, handler, fast, lane, per_thread, no_context
     )
-    _table.add(replace(row, elsewhere=elsewhere, unsafe=unsafe))
+    _table.add(replace(row, elsewhere=elsewhere, unsafe=unsafe, queues=queues))
 
 
 def refused(number: int, symbol: str, since: int, reason: str, *, per_thread: str = "") -> None:

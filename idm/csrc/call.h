@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "idm.h"
+
 enum idm_wire {
     IDM_SCALAR, IDM_HANDLE_IN, IDM_DEVICE_PTR, IDM_ADDRESS, IDM_STRUCT_IN, IDM_ARRAY_IN, IDM_BYTES_IN,
     IDM_STRING_IN, IDM_OUT, IDM_OUT_HANDLE, IDM_CREATES, IDM_ARRAY_OUT, IDM_BYTES_OUT,
@@ -47,6 +49,8 @@ struct idm_call {
     uint8_t param_count;
     uint8_t mode;       /* enum idm_mode */
     uint32_t flags;
+    uint8_t works;      /* that one record puts into a stream, apart from its data; or 0 */
+    uint8_t stream;     /* index of the parameter that names this stream, plus one; 0: the null stream */
 };
 
 /* The row of `number`, or NULL: numbers come from a zone. */
@@ -57,6 +61,12 @@ extern const size_t idm_call_count;
 static inline int idm_is_pointer(const struct idm_param *param)
 {
     return (param->wire >= IDM_STRUCT_IN && param->wire <= IDM_BYTES_OUT) || param->wire == IDM_INOUT;
+}
+
+/* What a record counts in the gauge of its stream. Both sides count the same. */
+static inline uint32_t idm_works(const struct idm_call *call, uint32_t record_bytes)
+{
+    return call->works ? call->works + record_bytes / IDM_WORK_BYTES : 0;
 }
 
 static inline size_t idm_round8(size_t bytes)

@@ -7,6 +7,7 @@
  *   header   written once by the back end, before the welcome
  *   front    the front end's: how far it has produced, and whether a slot's owner sleeps
  *   back     the back end's: how far it has consumed, whether it sleeps, the sticky error, freed chunks
+ *   gauges   the back end's: how much of each stream's work is finished
  *   slots    one completion slot a waiting thread; the back end writes, the front end reads
  *   ring     request records, written by the front end
  *   staging  chunks for data that does not fit a record or a slot; whoever holds a chunk writes it
@@ -38,6 +39,8 @@ enum {
     IDM_PARAMS_MAX = 16,
     IDM_NO_SLOT = 0xffff,           /* a posted record */
     IDM_CALL_PAD = 0xffff,          /* filler up to the end of the ring */
+    IDM_GAUGES = 4096,              /* streams of one session whose work is counted; 0 is none's */
+    IDM_WORK_BYTES = 1024,          /* of a record; so much data counts as one work more */
 };
 
 /* Offsets in the region. */
@@ -45,7 +48,8 @@ enum {
     IDM_HEADER_AT = 0,
     IDM_FRONT_AT = IDM_PAGE,
     IDM_BACK_AT = 2 * IDM_PAGE,
-    IDM_SLOTS_AT = 4 * IDM_PAGE,
+    IDM_GAUGES_AT = 4 * IDM_PAGE,
+    IDM_SLOTS_AT = IDM_GAUGES_AT + 4 * IDM_GAUGES,
     IDM_RING_AT = IDM_SLOTS_AT + IDM_SLOTS * IDM_SLOT_BYTES,
     IDM_STAGING_AT = IDM_RING_AT + IDM_RING_BYTES,
     IDM_REGION_BYTES = IDM_STAGING_AT + IDM_CHUNKS * IDM_CHUNK_BYTES,
@@ -80,7 +84,9 @@ struct idm_back {
     _Atomic uint32_t late;          /* number of late errors so far: fetch them when it changes */
     _Atomic uint32_t output;        /* changes when kernels have printed: fetch the text */
     _Atomic uint32_t captures;      /* open ones: calls may be refused, and errors of posted ones wait */
-    uint64_t reserved[4];
+    _Atomic uint32_t stream_works;  /* works that a stream may have unfinished; set before the welcome */
+    uint32_t padding;
+    uint64_t reserved[3];
     _Atomic uint32_t chunk_done[IDM_CHUNKS]; /* counts the releases of each chunk by the back end */
 };
 
@@ -101,7 +107,8 @@ struct idm_record {
     uint32_t thread;                /* number of the application's thread, from 1 */
     uint64_t context;               /* handle of the thread's current context, or 0 */
     uint32_t reply;                 /* staging chunk for results too long for the slot, plus one; or 0 */
-    uint32_t flags;                 /* IDM_FLAG_* */
+    uint16_t flags;                 /* IDM_FLAG_* */
+    uint16_t gauge;                 /* that counts this work, or 0 */
 };
 
 enum {

@@ -55,6 +55,12 @@ static inline struct idm_slot *idm_slot_at(void *region, unsigned slot)
     return (struct idm_slot *)((uint8_t *)region + IDM_SLOTS_AT + (size_t)slot * IDM_SLOT_BYTES);
 }
 
+/* Works of a gauge that are finished, counted from the session's start. */
+static inline _Atomic uint32_t *idm_gauge_at(void *region, unsigned gauge)
+{
+    return (_Atomic uint32_t *)(void *)((uint8_t *)region + IDM_GAUGES_AT) + gauge;
+}
+
 static inline uint8_t *idm_chunk_at(void *region, unsigned chunk)
 {
     return (uint8_t *)region + IDM_STAGING_AT + (size_t)chunk * IDM_CHUNK_BYTES;

@@ -49,6 +49,11 @@ def call_flags(row: Call) -> int:
     )
 
 
+def works(row: Call) -> int:
+    """What one record of a row puts into a stream; 0 for rows that put nothing there."""
+    return 0 if row.stream is None or row.elsewhere else row.queues
+
+
 def _param(row: Call, param: Param) -> str:
     size = 8 if param.wire is Wire.LOCAL else param.type.size
     return (
@@ -68,7 +73,8 @@ def descriptors(table: Table) -> str:
         params = f"{row.symbol}_params" if row.params else "0"
         lines.append(
             f'const struct idm_call {row.symbol}_call = {{"{row.symbol}", {params}, '
-            f"{row.number:#06x}, {len(row.params)}, {MODES[row.mode]}, {call_flags(row)}}};"
+            f"{row.number:#06x}, {len(row.params)}, {MODES[row.mode]}, {call_flags(row)}, "
+            f"{works(row)}, {_index(row, row.stream or '')}}};"
         )
     lines.append("const struct idm_call *const idm_calls[] = {")
     lines += [f"    &{row.symbol}_call," for row in table.calls]

@@ -197,6 +197,7 @@ static int take_welcome(const struct idm_welcome *welcome, const int fds[], int 
         vgpu.slot_doorbells[i] = (struct idm_bell){fds[FIXED_FDS + 1 + i], welcome->ports[1 + i]};
     vgpu.front = (struct idm_front *)(vgpu.region + IDM_FRONT_AT);
     vgpu.back = (const struct idm_back *)(vgpu.region + IDM_BACK_AT);
+    vgpu.stream_works = atomic_load_explicit(&vgpu.back->stream_works, memory_order_acquire);
     vgpu.session = welcome->session;
     snprintf(vgpu.zone, sizeof vgpu.zone, "%.63s", welcome->zone);
     idm_producer_init(&vgpu.producer, vgpu.region);

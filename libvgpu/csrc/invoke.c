@@ -127,36 +127,50 @@ static void ring_doorbell(void)
         vgpu_died("its doorbell is broken");
 }
 
-/* Wait for room in the ring, with the ring's lock held by nobody. */
-static CUresult ring_is_full(void)
-{
-    struct timespec nap = {0, 20000};
+enum { NAP_MIN_NS = 20000, NAP_MAX_NS = 1000000 };
 
-    ring_doorbell();
+/* Wait for room, with the ring's lock held by nobody: in the ring, or in the stream. A stream may take long. */
+static CUresult wait_for_room(long *nap_ns, int stream_is_full)
+{
+    struct timespec nap = {0, *nap_ns};
+
+    if (stream_is_full && *nap_ns < NAP_MAX_NS)
+        *nap_ns += *nap_ns / 4;
+    else if (!stream_is_full)
+        ring_doorbell();
     nanosleep(&nap, NULL);
     return vgpu_session_alive() ? CUDA_SUCCESS : vgpu_died("the back end closed it");
+}
+
+static void fill_header(struct idm_record *record, const struct idm_call *call,
+                        const struct vgpu_thread *thread, const struct vgpu_ticket *ticket)
+{
+    record->call = call->number;
+    record->slot = ticket ? (uint16_t)ticket->slot : IDM_NO_SLOT;
+    record->sequence = ticket ? ticket->sequence : 0;
+    record->reply = ticket ? ticket->reply : 0;
+    record->thread = thread->number;
+    record->context = vgpu_current(thread);
 }
 
 static CUresult publish(const struct idm_call *call, uint32_t flags, void *const args[],
                         const uint64_t chosen[], const struct vgpu_ticket *ticket, uint32_t bytes)
 {
     struct vgpu_thread *thread = vgpu_self();
+    long nap_ns = NAP_MIN_NS;
 
     for (;;) {
-        int error;
+        int error = 0;
         pthread_mutex_lock(&vgpu.ring);
-        struct idm_record *record = idm_reserve(&vgpu.producer, bytes, &error);
+        int gauge = vgpu_gauge_take(call, thread, flags, args, bytes);
+        struct idm_record *record = gauge < 0 ? NULL : idm_reserve(&vgpu.producer, bytes, &error);
         if (record) {
             idm_pack_request(call, args, chosen, record);
             translate_devices(call, record);
+            fill_header(record, call, thread, ticket);
             record->bytes = bytes;
-            record->call = call->number;
-            record->slot = ticket ? (uint16_t)ticket->slot : IDM_NO_SLOT;
-            record->sequence = ticket ? ticket->sequence : 0;
-            record->reply = ticket ? ticket->reply : 0;
-            record->thread = thread->number;
-            record->context = vgpu_current(thread);
-            record->flags = flags;
+            record->flags = (uint16_t)flags;
+            record->gauge = (uint16_t)gauge;
             atomic_store_explicit(&vgpu.front->cpu, (uint32_t)sched_getcpu() + 1, memory_order_relaxed);
             int asleep = idm_publish(&vgpu.producer, bytes);
             pthread_mutex_unlock(&vgpu.ring);
@@ -168,8 +182,10 @@ static CUresult publish(const struct idm_call *call, uint32_t flags, void *const
                 thread->counters.posted++;
             return CUDA_SUCCESS;
         }
+        if (gauge > 0)
+            vgpu_gauge_return(gauge, idm_works(call, bytes));
         pthread_mutex_unlock(&vgpu.ring);
-        CUresult status = error ? vgpu_died("its ring is damaged") : ring_is_full();
+        CUresult status = error ? vgpu_died("its ring is damaged") : wait_for_room(&nap_ns, gauge < 0);
         if (status != CUDA_SUCCESS)
             return status;
     }

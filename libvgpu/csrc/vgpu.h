@@ -87,6 +87,7 @@ struct vgpu_process {
     struct idm_front *front;
     const struct idm_back *back;
     const struct idm_snapshot *snapshot;
+    uint32_t stream_works;          /* that a stream may have unfinished; 0: no limit */
     int device_count;               /* visible ones */
     int devices[IDM_DEVICES_MAX];   /* visible ordinal -> ordinal in the snapshot */
     char zone[64];
@@ -155,6 +156,12 @@ CUresult vgpu_finish(const struct idm_call *call, void *const args[], struct vgp
 int vgpu_take_slot(struct vgpu_thread *thread, struct vgpu_ticket *ticket);
 void vgpu_give_slot(unsigned slot);
 CUresult vgpu_wait_slot(unsigned slot, uint32_t sequence);
+
+/* Count a record in the gauge of its stream, with vgpu.ring held. The gauge, 0 for none, or -1: the stream takes
+ * no more now. And take it back, when the record is not published after all. */
+int vgpu_gauge_take(const struct idm_call *call, const struct vgpu_thread *thread, uint32_t flags,
+                    void *const args[], uint32_t bytes);
+void vgpu_gauge_return(int number, uint32_t works);
 
 /* Staging chunks. -1 when the session died. */
 int vgpu_take_chunk(void);

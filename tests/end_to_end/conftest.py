@@ -49,6 +49,18 @@ def proxy(request):
     shutil.rmtree(base)
 
 
+@pytest.fixture(scope="module", params=EXECUTORS)
+def small_queue_proxy(request):
+    """A daemon whose streams are soon full."""
+    base = short_directory()
+    config = base / "config.toml"
+    config.write_text("[workers]\nstream_queue = 128\n")
+    one = Proxy(base / "run", f"--executor={request.param}", f"--config={config}")
+    yield one
+    assert one.stop() == 0
+    shutil.rmtree(base)
+
+
 @pytest.fixture
 def raw(proxy):
     """Open sessions of the zone `a`, or of another one."""

@@ -38,6 +38,8 @@ EXPECTED = {
     "IDM_DOORBELLS": handshake.DOORBELLS,
     "IDM_CHUNK_BYTES": handshake.CHUNK_BYTES,
     "IDM_CHUNKS": handshake.CHUNKS,
+    "IDM_GAUGES": handshake.GAUGES,
+    "IDM_SLOTS_AT": handshake.SLOTS_AT,
     "IDM_REGION_BYTES": handshake.REGION_BYTES,
     "IDM_HANDLE_MAX": handshake.HANDLE_MAX,
     "IDM_TEXT_BYTES": handshake.TEXT_BYTES,

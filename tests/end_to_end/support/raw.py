@@ -10,15 +10,16 @@ from typing import Any
 
 from front_end import FrontEnd
 
+from idm import handshake
 from idm.api.table import RESULTS, Mode, load
 from idm.api.types import Kind, Param, Wire
 
 PAGE = 4096
-FRONT_AT, BACK_AT, SLOTS_AT = PAGE, 2 * PAGE, 4 * PAGE
+FRONT_AT, BACK_AT, SLOTS_AT = PAGE, 2 * PAGE, handshake.SLOTS_AT
 SLOT_BYTES = 4096
 RING_AT, RING_BYTES = SLOTS_AT + 256 * SLOT_BYTES, 1 << 20
 WINDOW_BASE, WINDOW_BYTES = 0x2F0000000000, 1 << 40
-HEADER = struct.Struct("=IHHIIQII")
+HEADER = struct.Struct("=IHHIIQIHH")
 NO_SLOT = 0xFFFF
 DATA = (Wire.STRUCT_IN, Wire.ARRAY_IN, Wire.BYTES_IN, Wire.STRING_IN, Wire.INOUT)
 SECONDS = 20.0
@@ -66,7 +67,9 @@ class Raw(FrontEnd):
         """How far the worker is."""
         return int(struct.unpack_from("=Q", self.region, BACK_AT)[0])
 
-    def pack(self, symbol: str, *, slot: int = 0, reply: int = 0, **values: Any) -> bytes:
+    def pack(
+        self, symbol: str, *, slot: int = 0, reply: int = 0, gauge: int = 0, **values: Any
+    ) -> bytes:
         """One record: data as bytes, numbers as they are; results default to what they need."""
         row = load().by_symbol[symbol]
         posted = row.mode is Mode.POSTED
@@ -91,6 +94,7 @@ class Raw(FrontEnd):
             self.context,
             reply,
             0,
+            gauge,
         )
         return head + struct.pack(f"={len(words)}Q", *words) + data
 

@@ -19,7 +19,7 @@ from idm.transport import Doorbell
 
 FDS_MAX = 80
 STAGING_AT = handshake.REGION_BYTES - handshake.CHUNKS * handshake.CHUNK_BYTES
-SLOT_AT = 4 * handshake.PAGE + 64
+SLOT_AT = handshake.SLOTS_AT + 64
 SECONDS = 20.0
 
 

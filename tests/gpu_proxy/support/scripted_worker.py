@@ -23,7 +23,7 @@ from gpu_proxy.worker_setup import WorkerSetup
 from idm import handshake
 
 STAGING_AT = handshake.REGION_BYTES - handshake.CHUNKS * handshake.CHUNK_BYTES
-SLOT_AT = 4 * handshake.PAGE + 64
+SLOT_AT = handshake.SLOTS_AT + 64
 
 
 class Script:
