@@ -109,6 +109,8 @@ def _decode(entry: Entry) -> str:
         raise LimitError(f"PTX of {entry.plain_bytes} bytes")
     try:
         if entry.flags & _FLAG_ZSTD:
+            if zstandard.frame_content_size(entry.payload) > entry.plain_bytes:
+                raise ImageError("damaged compressed PTX: longer than its entry says")
             plain = zstandard.ZstdDecompressor().decompress(
                 entry.payload, max_output_size=entry.plain_bytes
             )

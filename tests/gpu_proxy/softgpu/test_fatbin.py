@@ -18,6 +18,8 @@ from gpu_proxy.softgpu.errors import NoBinaryError, SoftGpuError
 from gpu_proxy.softgpu.fatbin import find_ptx
 
 PTX, ELF = 1, 2
+# A frame whose head announces 2^50 bytes, whatever the fatbin says.
+ZSTD_OF_A_PETABYTE = struct.pack("<IBQ", 0xFD2FB528, 0xE0, 1 << 50) + b"\x01\0\0"
 
 
 def entry(
@@ -93,6 +95,7 @@ def test_only_machine_code() -> None:
         fatbin(entry(PTX, 80, b"zz", 0x2000, 10)),
         fatbin(entry(PTX, 80, b"zz", 0x2000, 10, stored=1 << 30)),
         fatbin(entry(PTX, 80, b"zz", 0x8000, 1 << 60)),
+        fatbin(entry(PTX, 80, ZSTD_OF_A_PETABYTE, 0x8000, 100)),
         struct.pack("<IHHQ", 0xBA55ED50, 1, 0, 5) + bytes(90),
         struct.pack("<I", 0x466243B1) + bytes(20),
         b"",
