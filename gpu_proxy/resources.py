@@ -25,6 +25,7 @@ class Upload:
     """Bytes that are sent ahead of a call."""
 
     data: bytearray
+    refused: bool = False  # the quota of host memory has no room for it
     received: int = 0
 
 

@@ -19,6 +19,7 @@ from gpu_proxy.handlers.context_memory import (
 )
 from gpu_proxy.handlers.generic import drop, install, is_alive, object_of
 from gpu_proxy.handlers.limits import forget_limits
+from gpu_proxy.handlers.links import forget_link
 from gpu_proxy.request import CallError, Later, Request
 from gpu_proxy.resources import Context
 from idm.api.types import Kind
@@ -153,4 +154,4 @@ def _forget(worker: Worker, handle: int) -> None:
         for item in [item for item, owner in numbers.items() if owner == handle]:
             del numbers[item]
     for link in [link for link in resources.links if not is_alive(worker, link)]:
-        del resources.links[link]
+        forget_link(worker, link)

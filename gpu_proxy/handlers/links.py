@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gpu_proxy.worker import Worker
 
 INVALID_VALUE = 1
+OUT_OF_MEMORY = 2
 INVALID_HANDLE = 400
 LOG_MAX_BYTES = 256 << 10
 LINKED_MAX_BYTES = 1 << 31
@@ -31,6 +32,14 @@ class Link:
     options: JitOptions
     image: int = 0
     image_bytes: int = 0
+    host_bytes: int = 0  # of inputs and image, which the driver keeps in host memory
+
+
+def forget_link(worker: Worker, handle: int) -> None:
+    """A link is gone, and what it kept."""
+    link = worker.resources.links.pop(handle, None)
+    if link and link.host_bytes:
+        worker.channel.release("host", link.host_bytes)
 
 
 def _link(worker: Worker, request: Request) -> Link:
@@ -70,6 +79,7 @@ def link_add(worker: Worker, request: Request) -> Later:
                 ctypes.addressof(name),
                 *options.arguments,
             )
+            link.host_bytes += upload.keep()
 
     return Later(finish)
 
@@ -85,6 +95,9 @@ def link_complete(worker: Worker, request: Request) -> Later:
         worker.driver.call_named("cuLinkComplete", link.object, *where)
         if size.value > LINKED_MAX_BYTES:
             raise CallError(INVALID_VALUE)
+        if not worker.channel.charge("host", size.value):
+            raise CallError(OUT_OF_MEMORY)
+        link.host_bytes += size.value
         link.image, link.image_bytes = image.value, size.value
         return {"bytes": struct.pack("=Q", size.value)}
 
@@ -110,6 +123,8 @@ def link_log(worker: Worker, request: Request) -> dict[str, bytes]:
 def link_destroy(worker: Worker, request: Request) -> None:
     """End a link, and its image with it."""
     item = object_of(worker, request["link"], Kind.LINK)
-    worker.resources.links.pop(request["link"], None)
     drop(worker, request["link"])
-    worker.driver.call_named("cuLinkDestroy", item)
+    try:
+        worker.driver.call_named("cuLinkDestroy", item)
+    finally:
+        forget_link(worker, request["link"])

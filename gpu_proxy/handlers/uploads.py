@@ -26,16 +26,14 @@ UPLOAD_MAX_BYTES = 1 << 31
 
 @handles("upload")
 def upload(worker: Worker, request: Request) -> None:
-    """Begin: charge the zone's host memory for the whole length."""
+    """Begin: charge the zone's host memory for the whole length.
+
+    Nobody waits for this call, so what is refused is said by the one that wants the bytes.
+    """
     total = request["total"]
-    if total == 0 or total > UPLOAD_MAX_BYTES or not worker.channel.charge("host", total):
-        raise CallError(OUT_OF_MEMORY)
-    try:
-        install(worker, request["upload"], Kind.UPLOAD, 1)
-    except CallError:
-        worker.channel.release("host", total)
-        raise
-    worker.resources.uploads[request["upload"]] = Upload(bytearray(total))
+    install(worker, request["upload"], Kind.UPLOAD, 1)
+    fits = 0 < total <= UPLOAD_MAX_BYTES and worker.channel.charge("host", total)
+    worker.resources.uploads[request["upload"]] = Upload(bytearray(total if fits else 0), not fits)
 
 
 @handles("upload_data")
@@ -45,6 +43,8 @@ def upload_data(worker: Worker, request: Request) -> None:
     offset, data = request["offset"], request["data"]
     if item is None:
         raise CallError(INVALID_HANDLE)
+    if item.refused:
+        return
     if offset != item.received or offset + len(data) > len(item.data):
         raise CallError(INVALID_VALUE)
     item.data[offset : offset + len(data)] = data
@@ -57,10 +57,16 @@ class Taken:
     def __init__(self, worker: Worker, data: bytearray) -> None:
         self._worker = worker
         self._data = data
+        self._kept = False
 
     def give_back(self) -> None:
         """It is not needed after all."""
         self._worker.channel.release("host", len(self._data))
+
+    def keep(self) -> int:
+        """The driver keeps a copy: the bytes stay charged, and are the caller's to give back."""
+        self._kept = True
+        return len(self._data) - 1
 
     @contextmanager
     def image(self) -> Iterator[ctypes.Array[ctypes.c_char]]:
@@ -69,7 +75,8 @@ class Taken:
             self._data.append(0)
             yield (ctypes.c_char * len(self._data)).from_buffer(self._data)
         finally:
-            self._worker.channel.release("host", len(self._data) - 1)
+            if not self._kept:
+                self._worker.channel.release("host", len(self._data) - 1)
 
 
 def take(worker: Worker, handle: int) -> Taken:
@@ -78,6 +85,8 @@ def take(worker: Worker, handle: int) -> Taken:
     lib.vx_drop(worker.vx, handle)
     if item is None:
         raise CallError(INVALID_HANDLE)
+    if item.refused:
+        raise CallError(OUT_OF_MEMORY)
     if item.received != len(item.data):
         worker.channel.release("host", len(item.data))
         raise CallError(INVALID_VALUE)
