@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Finding the PTX in an image: PTX text, a fatbin, or the wrapper around one. Images are hostile
-input.
-"""
+"""What is in an image: PTX text, a fatbin, or the wrapper around one. Images are hostile input."""
 
 from __future__ import annotations
 
@@ -20,8 +18,10 @@ ELF_MAGIC = b"\x7fELF"
 CAPABILITY = 80
 MAX_PTX_BYTES = 256 << 20
 
-_KIND_PTX = 1
-_KIND_ELF = 2
+MAX_PLAIN_BYTES = 2 << 30
+
+KIND_PTX = 1
+KIND_ELF = 2
 _FLAG_LZ4 = 0x2000
 _FLAG_ZSTD = 0x8000
 # magic, version, header bytes, size of everything after the header
@@ -38,7 +38,7 @@ class Entry:
     kind: int
     arch: int
     flags: int
-    payload: bytes
+    payload: bytes | memoryview
     plain_bytes: int
 
 
@@ -49,7 +49,7 @@ def find_ptx(image: bytes, capability: int = CAPABILITY) -> str:
             f"the image is a cubin only ({_elf_arch(image)}): the software GPU runs PTX"
         )
     if len(image) >= 4 and struct.unpack_from("<I", image)[0] == FATBIN_MAGIC:
-        return _decode(_choose(list(entries(image)), capability))
+        return _text(plain(_choose(list(entries(image)), capability), MAX_PTX_BYTES))
     if b".version" in image[:4096] or b".target" in image[:65536]:
         return _text(image)
     if len(image) >= 4 and struct.unpack_from("<I", image)[0] == WRAPPER_MAGIC:
@@ -57,7 +57,7 @@ def find_ptx(image: bytes, capability: int = CAPABILITY) -> str:
     raise ImageError("the image is neither PTX nor a fatbin nor a cubin")
 
 
-def entries(image: bytes) -> Iterator[Entry]:
+def entries(image: bytes | memoryview) -> Iterator[Entry]:
     """All entries of the fatbins that follow one another in `image`."""
     at = 0
     while at + _HEADER.size <= len(image):
@@ -71,7 +71,7 @@ def entries(image: bytes) -> Iterator[Entry]:
         at = end
 
 
-def _entries_between(image: bytes, at: int, end: int) -> Iterator[Entry]:
+def _entries_between(image: bytes | memoryview, at: int, end: int) -> Iterator[Entry]:
     while at + _ENTRY.size <= end:
         kind, _, header_bytes, payload_bytes, stored, _, _, _, arch, _, _, flags, _, plain = (
             _ENTRY.unpack_from(image, at)
@@ -89,9 +89,9 @@ def _entries_between(image: bytes, at: int, end: int) -> Iterator[Entry]:
 
 def _choose(found: list[Entry], capability: int) -> Entry:
     """The newest PTX that the reported capability allows, else the oldest that there is."""
-    ptx = [entry for entry in found if entry.kind == _KIND_PTX]
+    ptx = [entry for entry in found if entry.kind == KIND_PTX]
     if not ptx:
-        archs = sorted({entry.arch for entry in found if entry.kind == _KIND_ELF})
+        archs = sorted({entry.arch for entry in found if entry.kind == KIND_ELF})
         names = ", ".join(f"sm_{arch}" for arch in archs) or "nothing"
         raise NoBinaryError(
             f"the fatbin holds no PTX, only machine code for {names}: the software GPU runs PTX"
@@ -102,30 +102,36 @@ def _choose(found: list[Entry], capability: int) -> Entry:
     return min(ptx, key=lambda entry: entry.arch)
 
 
-def _decode(entry: Entry) -> str:
+def plain(entry: Entry, limit: int = MAX_PLAIN_BYTES) -> bytes | memoryview:
+    """The payload of an entry, decompressed: never more than the entry states, nor the limit."""
     if not entry.flags & (_FLAG_LZ4 | _FLAG_ZSTD):
-        return _text(entry.payload)
-    if not 0 < entry.plain_bytes <= MAX_PTX_BYTES:
-        raise LimitError(f"PTX of {entry.plain_bytes} bytes")
+        return entry.payload
+    if not 0 < entry.plain_bytes <= limit:
+        raise LimitError(f"a fatbin entry of {entry.plain_bytes} bytes")
     try:
-        if entry.flags & _FLAG_ZSTD:
-            if zstandard.frame_content_size(entry.payload) > entry.plain_bytes:
-                raise ImageError("damaged compressed PTX: longer than its entry says")
-            plain = zstandard.ZstdDecompressor().decompress(
-                entry.payload, max_output_size=entry.plain_bytes
-            )
-        else:
-            plain = lz4.block.decompress(entry.payload, uncompressed_size=entry.plain_bytes)
+        if entry.flags & _FLAG_LZ4 and not entry.flags & _FLAG_ZSTD:
+            data: bytes = lz4.block.decompress(entry.payload, uncompressed_size=entry.plain_bytes)
+            return data
+        return _from_zstd(entry)
     except (zstandard.ZstdError, lz4.block.LZ4BlockError, ValueError) as error:
-        raise ImageError(f"damaged compressed PTX: {error}") from error
-    if len(plain) > MAX_PTX_BYTES:
-        raise LimitError(f"PTX of {len(plain)} bytes")
-    return _text(plain)
+        raise ImageError(f"damaged compressed entry: {error}") from error
 
 
-def _text(data: bytes) -> str:
-    if len(data) > MAX_PTX_BYTES:
-        raise LimitError(f"PTX of {len(data)} bytes")
+def _from_zstd(entry: Entry) -> bytes:
+    """A frame that states its own length is given that much memory, so it must not lie."""
+    stated = zstandard.get_frame_parameters(entry.payload).content_size
+    if stated != zstandard.CONTENTSIZE_UNKNOWN and stated > entry.plain_bytes:
+        raise ImageError(f"a frame of {stated} bytes in an entry of {entry.plain_bytes}")
+    data: bytes = zstandard.ZstdDecompressor().decompress(
+        entry.payload, max_output_size=entry.plain_bytes
+    )
+    return data
+
+
+def _text(image: bytes | memoryview) -> str:
+    if len(image) > MAX_PTX_BYTES:
+        raise LimitError(f"PTX of {len(image)} bytes")
+    data = bytes(image)
     return data.split(b"\0", 1)[0].decode("utf-8", errors="replace")
 
 
