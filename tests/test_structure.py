@@ -69,3 +69,11 @@ def test_nothing_names_a_machine():
         text = path.read_text(errors="replace")
         assert not re.search(r"/(root|home)/\w+/", text), path
         assert str(ROOT) not in text, path
+
+
+def test_a_forked_child_gets_every_lock_of_the_front_end_anew():
+    """libvgpu/csrc/fork.c renews those that are declared by the macros, and the process's own two."""
+    by_hand = {"vgpu.h": 2, "connect.c": 2}
+    for path in sources("libvgpu/csrc/*"):
+        found = re.findall(r"PTHREAD_(?:MUTEX|RWLOCK)_INITIALIZER", path.read_text())
+        assert len(found) == by_hand.get(path.name, 0), path

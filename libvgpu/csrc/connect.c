@@ -229,6 +229,8 @@ static int shake_hands(const char *path, unsigned attempt)
     if (made < 0)
         return made;
     uint64_t window = reserve_window(attempt);
+    vgpu.socket = made; /* at once, for a child that is forked meanwhile */
+    vgpu.window_base = window;
     struct pollfd wait = {.fd = made, .events = POLLIN};
     int result = window ? send_hello(made, window) : -ENOMEM;
     ssize_t length = -ETIMEDOUT;
@@ -252,26 +254,10 @@ static int shake_hands(const char *path, unsigned attempt)
         if (window)
             munmap((void *)(uintptr_t)window, VGPU_WINDOW_BYTES);
         close(made);
-        return result;
+        vgpu.socket = -1;
+        vgpu.window_base = 0;
     }
-    vgpu.socket = made;
-    vgpu.window_base = window;
-    return 0;
-}
-
-static void in_child(void)
-{
-    int state = atomic_load(&vgpu.state);
-
-    if (state != VGPU_READY)
-        return; /* Nothing was shared yet: the child may attach for itself. */
-    atomic_store(&vgpu.state, VGPU_FORKED);
-    atomic_store(&vgpu.initialised, 0);
-    close(vgpu.socket);
-    close(vgpu.request_doorbell.fd);
-    for (unsigned i = 0; i < vgpu.doorbells; i++)
-        close(vgpu.slot_doorbells[i].fd);
-    vgpu.socket = -1;
+    return result;
 }
 
 static CUresult attach_locked(void)
@@ -292,7 +278,6 @@ static CUresult attach_locked(void)
         return vgpu.failure;
     }
     vgpu_read_environment();
-    pthread_atfork(NULL, NULL, in_child);
     atomic_store(&vgpu.state, VGPU_READY);
     vgpu_send_environment();
     vgpu_log(VGPU_INFO, "zone %s, session %llu, %d device(s)", vgpu.zone,
@@ -315,10 +300,13 @@ CUresult vgpu_attach(void)
         break;
     }
     pthread_mutex_lock(&vgpu.attach);
-    if (atomic_load(&vgpu.state) == VGPU_NEW)
+    if (atomic_load(&vgpu.state) == VGPU_NEW) {
+        atomic_store(&vgpu.attaching, 1);
         status = attach_locked();
-    else if (atomic_load(&vgpu.state) == VGPU_FAILED)
+        atomic_store(&vgpu.attaching, 0);
+    } else if (atomic_load(&vgpu.state) == VGPU_FAILED) {
         status = vgpu.failure;
+    }
     pthread_mutex_unlock(&vgpu.attach);
     return status;
 }
@@ -342,7 +330,7 @@ CUresult vgpu_died(const char *what)
 }
 
 /* Pinned memory arrives as a descriptor on the socket, before the call that asked for it is answered. */
-static pthread_mutex_t memory_lock = PTHREAD_MUTEX_INITIALIZER;
+VGPU_LOCK(memory_lock);
 static struct early { uint64_t token, bytes; int fd; } early[64]; /* for threads that come later */
 
 static int take_early(uint64_t token, uint64_t bytes)

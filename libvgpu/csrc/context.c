@@ -12,7 +12,7 @@
 
 enum { KIND_CONTEXT = 1, API_VERSION = 3020 };
 
-static pthread_mutex_t primary_lock = PTHREAD_MUTEX_INITIALIZER;
+VGPU_LOCK(primary_lock);
 static struct primary { uint64_t handle; unsigned users, flags; } primaries[IDM_DEVICES_MAX];
 static _Atomic uint64_t last_identifier;
 

@@ -12,7 +12,7 @@ enum { KIND_CONTEXT = 1, KIND_EVENT = 3, KIND_FUNCTION = 5 };
 
 extern const struct idm_call vgpuGraphNodeGetParams_call;
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of the parameters that nodes' handles own */
+VGPU_LOCK(lock); /* of the parameters that nodes' handles own */
 
 static void start(struct vgpu_node *node, CUgraphNodeType type)
 {

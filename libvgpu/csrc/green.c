@@ -19,7 +19,7 @@ struct green {
 };
 
 /* Held while the worker makes or ends a green context's context: others must not see half of it. */
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+VGPU_LOCK(lock);
 
 static struct green *green_of(uint64_t handle)
 {

@@ -21,7 +21,7 @@ struct callback {
     void *data;
 };
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+VGPU_LOCK(lock);
 static struct callback open_callbacks[OPEN_MAX]; /* by number modulo OPEN_MAX */
 static uint64_t last_number;
 static int thread_runs;

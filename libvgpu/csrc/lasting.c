@@ -19,7 +19,7 @@ struct lasting {
     int once;
 };
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+VGPU_LOCK(lock);
 static struct lasting *table;
 static size_t used, capacity;
 

@@ -15,7 +15,7 @@ enum {
     BACK_END = IDM_HANDLE_MAX / 2, /* the back end chooses indexes from here up, we those below */
 };
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+VGPU_LOCK(lock);
 static struct vgpu_object *table; /* IDM_HANDLE_MAX entries of address space, touched as needed */
 static uint32_t top = 1;          /* index 0 is never used */
 static uint32_t back_end_top = BACK_END;

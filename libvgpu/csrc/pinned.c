@@ -14,7 +14,7 @@
 
 enum { PAGE = 4096, FLAG_PORTABLE = 1, FLAG_DEVICEMAP = 2, FLAG_WRITECOMBINED = 4, SPANS_MAX = 4096 };
 
-static pthread_mutex_t window_lock = PTHREAD_MUTEX_INITIALIZER;
+VGPU_LOCK(window_lock);
 static struct span { uint64_t address, bytes; } spans[SPANS_MAX]; /* freed pieces of the window */
 static unsigned span_count;
 static uint64_t window_used;
@@ -232,6 +232,8 @@ CUresult vgpu_front_mem_host_get_device_pointer(const struct vgpu_entry *entry, 
     uint64_t *address = *(uint64_t **)args[0], host = *(const uint64_t *)args[1];
 
     (void)entry;
+    if (!atomic_load(&vgpu.initialised))
+        return CUDA_ERROR_NOT_INITIALIZED;
     if (!address)
         return CUDA_ERROR_INVALID_VALUE;
     if (!vgpu_is_shared((const void *)(uintptr_t)host, 1))
@@ -246,6 +248,8 @@ CUresult vgpu_front_mem_host_get_flags(const struct vgpu_entry *entry, void *con
     struct vgpu_range range;
 
     (void)entry;
+    if (!atomic_load(&vgpu.initialised))
+        return CUDA_ERROR_NOT_INITIALIZED;
     if (!flags || vgpu_range_find(*(const uint64_t *)args[1], &range) ||
         (range.kind != VGPU_PINNED && range.kind != VGPU_REGISTERED))
         return CUDA_ERROR_INVALID_VALUE;

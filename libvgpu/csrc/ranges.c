@@ -12,7 +12,7 @@
 
 #include "vgpu.h"
 
-static pthread_rwlock_t lock = PTHREAD_RWLOCK_INITIALIZER;
+VGPU_RWLOCK(lock);
 static struct vgpu_range *ranges; /* sorted by base, disjoint */
 static size_t count, capacity;
 static uint64_t last_number;
@@ -130,7 +130,7 @@ struct page_count {
     uint32_t count;
 };
 
-static pthread_mutex_t pages_lock = PTHREAD_MUTEX_INITIALIZER;
+VGPU_LOCK(pages_lock);
 static struct page_count *shared_pages; /* pages that an allocation covers only partly; small, unsorted */
 static size_t shared_count, shared_capacity;
 

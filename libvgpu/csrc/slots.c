@@ -22,7 +22,7 @@ static uint32_t slot_sequence[IDM_SLOTS]; /* owned by whoever holds the slot */
 
 enum chunk_state { CHUNK_FREE, CHUNK_OURS, CHUNK_LENT };
 
-static pthread_mutex_t chunk_lock = PTHREAD_MUTEX_INITIALIZER;
+VGPU_LOCK(chunk_lock);
 static uint8_t chunk_states[IDM_CHUNKS];
 static uint32_t chunk_released[IDM_CHUNKS]; /* back->chunk_done when the chunk was lent */
 

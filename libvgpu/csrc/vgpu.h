@@ -4,8 +4,8 @@
  * stub that passes a descriptor and the addresses of its arguments to vgpu_invoke, which answers in the
  * zone, posts a record, or forwards one and waits.
  *
- * Locks, in this order: vgpu.attach, vgpu.objects, vgpu.ranges, vgpu.window, vgpu.ring. None is held while
- * waiting for the back end, except attach.
+ * Locks, in this order: vgpu.attach, those of contexts (context.c, green.c), objects, ranges, window,
+ * vgpu.ring. None is held while waiting for the back end, except the first two.
  */
 #ifndef VGPU_H
 #define VGPU_H
@@ -45,6 +45,19 @@ struct vgpu_entry {
 CUresult vgpu_invoke(const struct vgpu_entry *entry, void *const args[]);
 CUresult vgpu_refuse(const struct vgpu_entry *entry);
 
+/* A lock that a forked child gets anew: whoever held it is a thread of the parent (fork.c). */
+struct vgpu_lock {
+    pthread_mutex_t *mutex;
+    pthread_rwlock_t *rwlock;
+};
+#define VGPU_IN_LOCKS __attribute__((section("vgpu_locks"), used))
+#define VGPU_LOCK(name)                                                                                      \
+    static pthread_mutex_t name = PTHREAD_MUTEX_INITIALIZER;                                                 \
+    static const struct vgpu_lock name##_entry VGPU_IN_LOCKS = {&name, NULL}
+#define VGPU_RWLOCK(name)                                                                                    \
+    static pthread_rwlock_t name = PTHREAD_RWLOCK_INITIALIZER;                                               \
+    static const struct vgpu_lock name##_entry VGPU_IN_LOCKS = {NULL, &name}
+
 /* --- Threads ------------------------------------------------------------------------------------- */
 
 struct vgpu_counters {
@@ -77,6 +90,7 @@ enum vgpu_state { VGPU_NEW, VGPU_READY, VGPU_FAILED, VGPU_FORKED };
 struct vgpu_process {
     _Atomic int state;              /* enum vgpu_state */
     _Atomic int initialised;        /* cuInit succeeded */
+    _Atomic int attaching;          /* a thread shakes hands */
     CUresult failure;               /* what cuInit returns when state is VGPU_FAILED */
     _Atomic int dead;               /* CUresult of every later call once the session is gone, or 0 */
     int socket;

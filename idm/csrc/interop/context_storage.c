@@ -55,6 +55,16 @@ static struct entry *find(const void *context, const void *key)
     return &entries[slot];
 }
 
+void interop_storage_lock(void)
+{
+    pthread_mutex_lock(&lock);
+}
+
+void interop_storage_unlock(void)
+{
+    pthread_mutex_unlock(&lock);
+}
+
 static void begin_write(void)
 {
     pthread_mutex_lock(&lock);

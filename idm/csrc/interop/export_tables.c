@@ -83,6 +83,18 @@ static const void *stub_table(const unsigned char uuid[16], int *made)
     return stub ? stub->slots : NULL;
 }
 
+void interop_before_fork(void)
+{
+    pthread_mutex_lock(&stub_lock);
+    interop_storage_lock();
+}
+
+void interop_after_fork(void)
+{
+    interop_storage_unlock();
+    pthread_mutex_unlock(&stub_lock);
+}
+
 static void log_uuid(const char *what, const unsigned char uuid[16])
 {
     char text[33];

@@ -56,6 +56,10 @@ struct interop_hooks {
 /* Call once, before any other function here; `hooks` must stay. */
 void interop_init(const struct interop_hooks *hooks);
 
+/* For pthread_atfork: a child finds the tables whole. The second is for parent and child. */
+void interop_before_fork(void);
+void interop_after_fork(void);
+
 /* cuGetExportTable. Unknown tables are answered with one whose slots return CUDA_ERROR_NOT_SUPPORTED. */
 int interop_get_export_table(const void **table, const unsigned char uuid[16]);
 
@@ -95,6 +99,8 @@ extern const struct interop_hooks *interop_hooks;
 typedef void interop_destructor(void *context, void *key, void *value);
 int interop_storage_put(void *context, void *key, void *value, interop_destructor *destructor);
 int interop_storage_delete(void *context, void *key);
+void interop_storage_lock(void); /* around a fork */
+void interop_storage_unlock(void);
 int interop_storage_get(void **value, void *context, void *key);
 
 /* RFC 1319, and RFC 2104 over it with a key of 16 bytes. */

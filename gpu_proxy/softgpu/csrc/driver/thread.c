@@ -8,6 +8,7 @@
 
 #include "capture.h"
 #include "engine.h"
+#include "interop.h"
 #include "memory.h"
 #include "stream.h"
 
@@ -15,17 +16,25 @@ enum driver_state { DRIVER_NEW = 0, DRIVER_READY, DRIVER_FORKED };
 
 struct driver driver;
 
-static _Atomic int state;
+static _Atomic int state, starting;
 static pthread_mutex_t start_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_key_t thread_key;
 static pthread_once_t key_once = PTHREAD_ONCE_INIT;
 static __thread struct thread *self __attribute__((tls_model("initial-exec")));
 
-/* A child has none of our threads, and locks may be held for ever: it never gets past driver_enter. */
+/* A child has none of our threads, and locks may be held for ever: it never gets past driver_enter. One that
+ * was made in the middle of a start has half a driver, and never gets past cuInit either. */
 static void in_child(void)
 {
-    if (atomic_load(&state) == DRIVER_READY)
+    interop_after_fork();
+    if (atomic_load(&starting))
         atomic_store(&state, DRIVER_FORKED);
+    pthread_mutex_init(&start_lock, NULL);
+}
+
+__attribute__((constructor)) static void at_load(void)
+{
+    (void)pthread_atfork(interop_before_fork, interop_after_fork, in_child);
 }
 
 static void thread_ends(void *value)
@@ -83,8 +92,6 @@ static CUresult start_all(void)
         driver_log("the execution engine did not start: %s", strerror(-result));
         return CUDA_ERROR_SYSTEM_NOT_READY;
     }
-    if (pthread_atfork(NULL, NULL, in_child))
-        return CUDA_ERROR_OUT_OF_MEMORY;
     return CUDA_SUCCESS;
 }
 
@@ -94,6 +101,7 @@ CUresult cuInit(unsigned int flags)
     if (atomic_load(&state) == DRIVER_FORKED)
         return CUDA_ERROR_NOT_INITIALIZED;
     pthread_mutex_lock(&start_lock);
+    atomic_store(&starting, 1); /* for good: a child never has what was begun here */
     CUresult result = atomic_load(&state) == DRIVER_READY ? CUDA_SUCCESS : start_all();
     if (!result)
         atomic_store_explicit(&state, DRIVER_READY, memory_order_release);
