@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tensor maps: descriptions of memory that the driver encodes and a kernel passes to the hardware.
 
-Their extents are not held against the allocation: docs/decisions/0005-tensor-map-extents.md.
+Their extents are not held against the allocation: docs/decisions/0008-tensor-map-extents.md.
 """
 
 from __future__ import annotations
