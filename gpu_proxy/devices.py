@@ -16,7 +16,6 @@ from gpu_proxy import snapshot
 from gpu_proxy.errors import DriverMissing
 
 PROBE_SECONDS = 120.0
-HMM_PARAMETER = Path("/sys/module/nvidia_uvm/parameters/uvm_disable_hmm")
 DRIVER_VERSION = Path("/proc/driver/nvidia/version")
 
 
@@ -59,17 +58,6 @@ def _no_library() -> str:
         "no NVIDIA driver on this machine (no libnvidia-ml.so.1, no nvidia kernel module): "
         "install it, or use --stub for the software GPU"
     )
-
-
-def host_memory_risk() -> str:
-    """Return why kernels could read host memory at will, or nothing when the driver forbids it."""
-    try:
-        disabled = HMM_PARAMETER.read_text(encoding="ascii").strip()
-    except OSError:
-        return f"cannot read {HMM_PARAMETER}: whether HMM is disabled is unknown"
-    if disabled in ("1", "Y", "y"):
-        return ""
-    return "HMM is on: load nvidia_uvm with uvm_disable_hmm=1, or kernels can read workers' memory"
 
 
 async def take_snapshot(module: str, library: str) -> snapshot.Snapshot:

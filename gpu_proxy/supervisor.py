@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from gpu_proxy import devices, log
+from gpu_proxy import devices, host_memory_risk, log
 from gpu_proxy.counters import CountersWriter, segment_name
 from gpu_proxy.counters_source import daemon_rows
 from gpu_proxy.errors import AlreadyRunning, StartError
@@ -70,6 +70,8 @@ class Supervisor:
         self._lock = _lock_directory(self.settings.runtime_dir)
         library = self._find_driver()
         snapshot = await devices.take_snapshot(self.settings.probe_module, library)
+        if not self.settings.stub:
+            self._check_host_memory(snapshot)
         self._zygote = ZygoteLink(self._zygote_arguments(library))
         await self._zygote.start()
         make_zone = self._zone_maker(snapshot, library, self._zygote)
@@ -104,10 +106,14 @@ class Supervisor:
             return devices.software_gpu() if self._uses_software_gpu() else ""
         names = devices.find_real_devices()
         self._log.info("devices-found", names=names)
-        risk = devices.host_memory_risk()
-        if risk:
-            self._log.warning("host-memory-risk", text=risk)
         return ""
+
+    def _check_host_memory(self, snapshot: Snapshot) -> None:
+        risks = host_memory_risk.risks(snapshot)
+        for risk in risks:
+            self._log.warning("host-memory-risk", text=risk)
+        if not risks:
+            self._log.info("host-memory-safe", text="neither HMM nor ATS is in use")
 
     def _uses_software_gpu(self) -> bool:
         return self.settings.probe_module == Settings.probe_module
