@@ -36,15 +36,18 @@ class Cache:
         value = os.environ.get(VARIABLE)
         return cls(Path(value) if value else None)
 
-    def _path(self, image: bytes, flags: int) -> Path | None:
+    def key(self, image: bytes) -> bytes:
+        """What an image and this compiler are known by."""
+        return hashlib.sha256(_compiler_identity() + image).digest()
+
+    def _path(self, key: bytes, kind: int, number: int) -> Path | None:
         if self.directory is None:
             return None
-        digest = hashlib.sha256(_compiler_identity() + flags.to_bytes(4, "little") + image)
-        return self.directory / f"{digest.hexdigest()}.o"
+        return self.directory / f"{key.hex()}-{kind}-{number}.o"
 
-    def get(self, image: bytes, flags: int) -> bytes | None:
-        """The object for an image, if it is known."""
-        path = self._path(image, flags)
+    def get(self, key: bytes, kind: int, number: int) -> bytes | None:
+        """What was made of an image, if it is known."""
+        path = self._path(key, kind, number)
         if path is None:
             return None
         try:
@@ -52,9 +55,9 @@ class Cache:
         except OSError:
             return None
 
-    def put(self, image: bytes, flags: int, compiled: bytes) -> None:
+    def put(self, key: bytes, kind: int, number: int, made: bytes) -> None:
         """Keep an object. A full or read-only disk costs speed, never correctness."""
-        path = self._path(image, flags)
+        path = self._path(key, kind, number)
         if path is None:
             return
         with contextlib.suppress(OSError):
@@ -63,5 +66,5 @@ class Cache:
             # at all.
             handle, temporary = tempfile.mkstemp(dir=path.parent)
             with os.fdopen(handle, "wb") as file:
-                file.write(compiled)
+                file.write(made)
             os.replace(temporary, path)

@@ -2,62 +2,41 @@
 """The compile helper: `python -m gpu_proxy.softgpu.compiler [--fd N]`.
 
 It turns images (PTX or fatbins) into relocatable objects for csrc/loader.c, outside the process
-that runs them.
-With --fd it serves requests on an inherited stream socket until its end, one at a time; each is
-compiled in a forked
-child under limits, so that a hostile image costs only its own request. Without, it reads one
-image from standard
-input and writes the object to standard output.
-
-    request   u32 magic, u32 flags, u64 length, image
-    response  u32 magic, i32 status (0 or a CUresult), u64 length, object or error text
+that runs them. With --fd it serves requests (wire.py) on an inherited stream socket until its end,
+one at a time; each is worked on in a forked child under limits, so that a hostile image costs only
+its own request. Without, it reads one image from standard input and writes one object with all of
+it to standard output.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import socket
-import struct
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from gpu_proxy.softgpu import native
+from gpu_proxy.softgpu import jobs, native
 from gpu_proxy.softgpu.cache import Cache
-from gpu_proxy.softgpu.codegen import generate
-from gpu_proxy.softgpu.errors import LimitError, PtxError, SoftGpuError
-from gpu_proxy.softgpu.fatbin import find_ptx
+from gpu_proxy.softgpu.errors import LimitError, SoftGpuError
 from gpu_proxy.softgpu.limits import run_limited
-from gpu_proxy.softgpu.ptx import parse
-
-MAGIC = 0x53474331
-REQUEST = struct.Struct("<IIQ")
-RESPONSE = struct.Struct("<IiQ")
-MAX_IMAGE_BYTES = 512 << 20
-FLAG_LENIENT = 1
+from gpu_proxy.softgpu.wire import MAGIC, MAX_IMAGE_BYTES, REQUEST, RESPONSE, Kind
 
 STATUS_OUT_OF_MEMORY = 2
 STATUS_INVALID_PTX = 218
 
 
-def compile_image(image: bytes) -> bytes:
-    """An image to an object; SoftGpuError says why not."""
-    text = find_ptx(image)
-    try:
-        module = generate(parse(text))
-    except RecursionError as error:
-        raise PtxError("too deeply nested") from error
-    return native.compile_text(module)
-
-
-def answer(image: bytes) -> tuple[int, bytes]:
+def answer(job: Callable[[], bytes]) -> tuple[int, bytes]:
     """Status and bytes of the response."""
     try:
-        return 0, compile_image(image)
+        return 0, job()
     except SoftGpuError as error:
         return error.status, str(error).encode()
     except MemoryError:
         return STATUS_OUT_OF_MEMORY, b"compiling needs more memory than allowed"
+    except RecursionError:
+        return STATUS_INVALID_PTX, b"too deeply nested"
     except (
         RuntimeError,
         ValueError,
@@ -74,34 +53,85 @@ def answer(image: bytes) -> tuple[int, bytes]:
         )
 
 
-def serve(connection: socket.socket, cache: Cache) -> None:
-    """Answer requests until the other side closes."""
-    while True:
-        header = _receive(connection, REQUEST.size)
-        if header is None:
-            return
-        magic, flags, length = REQUEST.unpack(header)
-        if magic != MAGIC or length > MAX_IMAGE_BYTES:
-            return
-        image = _receive(connection, length)
-        if image is None:
-            return
-        status, data = _serve_one(image, flags, cache)
-        connection.sendall(RESPONSE.pack(MAGIC, status, len(data)))
-        connection.sendall(data)
+class Server:
+    """Answers requests, with what it has made before if it can."""
+
+    def __init__(self, cache: Cache) -> None:
+        self._cache = cache
+        self._outlines = Outlines()
+
+    def serve(self, connection: socket.socket) -> None:
+        """Answer until the other side closes."""
+        while True:
+            header = _receive(connection, REQUEST.size)
+            if header is None:
+                return
+            magic, kind, number, _, length = REQUEST.unpack(header)
+            if magic != MAGIC or kind not in iter(Kind) or length > MAX_IMAGE_BYTES:
+                return
+            image = _receive(connection, length)
+            if image is None:
+                return
+            status, data = self._answer(Kind(kind), number, image)
+            connection.sendall(RESPONSE.pack(MAGIC, status, len(data)))
+            connection.sendall(data)
+
+    def _answer(self, kind: Kind, number: int, image: bytes) -> tuple[int, bytes]:
+        key = self._cache.key(image)
+        if kind is not Kind.LOAD:
+            return self._made(key, kind, number, lambda: self._code(kind, number, key, image))
+        status, data = self._made(key, kind, 0, lambda: jobs.load(image))
+        if status:
+            return status, data
+        kept, index = jobs.split_loaded(data)
+        self._outlines.keep(key, kept)
+        return 0, index
+
+    def _code(self, kind: Kind, number: int, key: bytes, image: bytes) -> bytes:
+        kept = self._outlines.find(key)
+        if kept is None:
+            kept = jobs.split_loaded(self._cache.get(key, Kind.LOAD, 0) or b"")[0]
+        if kind is Kind.FUNCTIONS:
+            return jobs.compile_functions(image, kept)
+        return jobs.compile_kernel(image, kept, number)
+
+    def _made(
+        self, key: bytes, kind: Kind, number: int, job: Callable[[], bytes]
+    ) -> tuple[int, bytes]:
+        """From the cache, or made now by a child."""
+        known = self._cache.get(key, kind, number)
+        if known is not None:
+            return 0, known
+        try:
+            status, data = run_limited(functools.partial(answer, job))
+        except LimitError as error:
+            return error.status, str(error).encode()
+        if status == 0:
+            self._cache.put(key, kind, number, data)
+        return status, data
 
 
-def _serve_one(image: bytes, flags: int, cache: Cache) -> tuple[int, bytes]:
-    known = cache.get(image, flags)
-    if known is not None:
-        return 0, known
-    try:
-        status, data = run_limited(lambda: answer(image))
-    except LimitError as error:
-        return error.status, str(error).encode()
-    if status == 0:
-        cache.put(image, flags, data)
-    return status, data
+class Outlines:
+    """The outlines of the images loaded last. Only bytes here: a child wrote them."""
+
+    MAX_BYTES = 64 << 20
+
+    def __init__(self) -> None:
+        self._kept: dict[bytes, bytes] = {}  # the one used last is the last
+        self._bytes = 0
+
+    def keep(self, key: bytes, outline: bytes) -> None:
+        """Keep one, at the cost of older ones."""
+        self._bytes += len(outline) - len(self._kept.pop(key, b""))
+        self._kept[key] = outline
+        while self._bytes > self.MAX_BYTES:
+            self._bytes -= len(self._kept.pop(next(iter(self._kept))))
+
+    def find(self, key: bytes) -> bytes | None:
+        """An outline that is still kept."""
+        if key in self._kept:
+            self._kept[key] = self._kept.pop(key)
+        return self._kept.get(key)
 
 
 def _receive(connection: socket.socket, count: int) -> bytes | None:
@@ -124,9 +154,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     native.warm_up()
     if options.fd is not None:
         with socket.socket(fileno=options.fd) as connection:
-            serve(connection, Cache.from_environment())
+            Server(Cache.from_environment()).serve(connection)
         return 0
-    status, data = answer(sys.stdin.buffer.read())
+    image = sys.stdin.buffer.read()
+    status, data = answer(lambda: jobs.compile_whole(image))
     if status:
         print(data.decode(errors="replace"), file=sys.stderr)
         return 1

@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import re
 import stat
-import struct
 import sys
 import time
 from collections.abc import Callable
@@ -16,13 +15,14 @@ import pytest
 from daemon import Daemon
 from front_end import FrontEnd
 
+from gpu_proxy.softgpu.wire import MAGIC, REQUEST, Kind
+
 others_may_enter = pytest.mark.skipif(
     not Path(sys.base_prefix).is_relative_to("/usr"),
     reason="this Python may lie where other users cannot enter; use Debian's",
 )
 
 Start = Callable[..., Daemon]
-MAGIC = 0x53474331  # of gpu_proxy.softgpu.compiler
 PTX = b"""
 .version 7.0
 .target sm_80
@@ -52,7 +52,7 @@ def test_it_is_not_started_before_it_is_wanted(start: Start) -> None:
 def test_it_compiles_and_keeps_objects_in_the_zones_cache(start: Start) -> None:
     daemon = start()
     session = FrontEnd(daemon.socket())
-    request = struct.pack("<IIQ", MAGIC, 0, len(PTX)) + PTX
+    request = REQUEST.pack(MAGIC, Kind.LOAD, 0, 0, len(PTX)) + PTX
     magic, status, size, text = session.ask("compile", request=request.hex())
     assert (magic, status) == (MAGIC, 0), text
     assert size > 0
@@ -67,7 +67,9 @@ def test_it_compiles_and_keeps_objects_in_the_zones_cache(start: Start) -> None:
 def test_it_is_locked_in_and_dies_with_the_session(start: Start) -> None:
     daemon = start()
     session = FrontEnd(daemon.socket())
-    request = struct.pack("<IIQ", MAGIC, 0, 1 << 20)  # It waits for a megabyte that never comes.
+    request = REQUEST.pack(
+        MAGIC, Kind.LOAD, 0, 0, 1 << 20
+    )  # It waits for a megabyte that never comes.
     session.post("compile", request=request.hex())
     keeper = helper_of(daemon, session)
     deadline = time.monotonic() + 5
@@ -94,6 +96,6 @@ def test_it_is_locked_in_and_dies_with_the_session(start: Start) -> None:
 def test_garbage_ends_the_helper_not_the_session(start: Start) -> None:
     daemon = start()
     session = FrontEnd(daemon.socket())
-    assert session.ask("compile", request="00" * 16) is None
+    assert session.ask("compile", request="00" * REQUEST.size) is None
     assert session.ask("usage")
     session.close()

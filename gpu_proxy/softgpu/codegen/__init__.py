@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lowering of a PTX module to the text of an LLVM module, one file per family of instructions."""
+"""Lowering of PTX functions to the text of an LLVM module, one file per family of instructions."""
 
-from gpu_proxy.softgpu.codegen.module import generate
+from gpu_proxy.softgpu.codegen.program import Program
+from gpu_proxy.softgpu.codegen.unit import Unit
 
-__all__ = ["generate"]
+__all__ = ["Program", "Unit"]

@@ -6,34 +6,15 @@ functions are reachable.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Callable
 
-from gpu_proxy.softgpu.ptx.ast import (
-    Function,
-    Group,
-    Imm,
-    Instr,
-    Masked,
-    Module,
-    Operand,
-    Special,
-    Sym,
-    Vec,
-)
+from gpu_proxy.softgpu.ptx.ast import Function, Instr, Module, Sym
 
 _SYNC = frozenset(
     {"bar", "barrier", "shfl", "vote", "match", "redux", "activemask", "elect", "nanosleep"}
 )
 _WARP_TENSOR = frozenset({"mma", "ldmatrix", "stmatrix", "movmatrix", "wmma"})
 RECURSION_BYTES = 64 * 1024
-
-
-def _symbols(operands: Iterable[Operand]) -> Iterable[str]:
-    for operand in operands:
-        if isinstance(operand, Sym):
-            yield operand.name
-        elif isinstance(operand, (Vec, Group)):
-            yield from _symbols(operand.items)
 
 
 class Mode(enum.Enum):
@@ -45,64 +26,42 @@ class Mode(enum.Enum):
 
 
 class CallGraph:
-    """Facts about calls in one module."""
+    """Facts about calls in one module. `read` fetches the body of a function."""
 
-    def __init__(self, module: Module) -> None:
+    def __init__(self, module: Module, read: Callable[[Function], None]) -> None:
         self.module = module
-        self.calls: dict[str, set[str]] = {}
-        self.waiting: dict[str, bool] = {}
-        self.reserved_shared = False
-        self.indirect: set[str] = set()
-        self.address_taken: list[str] = []
-        self.uses: dict[str, set[str]] = {}
-        taken: dict[str, None] = {}
-        for variable in module.variables.values():
-            for item in variable.init or ():
-                symbol = item.symbol if isinstance(item, Masked) else item
-                if not isinstance(symbol, Imm) and self.resolve(symbol.name) in module.functions:
-                    taken[self.resolve(symbol.name)] = None
-        for function in module.functions.values():
-            self._scan(function, taken)
-        self.address_taken = list(taken)
+        self._read = read
+        self._waiting: dict[str, bool] = {}
+        self.calls = {
+            name: {module.resolve(called) for called in function.facts.calls}
+            for name, function in module.functions.items()
+        }
+        self.indirect = {n for n, f in module.functions.items() if f.facts.calls_pointers}
 
-    def resolve(self, name: str) -> str:
-        """The function behind an alias."""
-        return self.module.aliases.get(name, name)
-
-    def _scan(self, function: Function, taken: dict[str, None]) -> None:
-        calls = self.calls[function.name] = set()
-        uses = self.uses[function.name] = set()
-        for item in function.body or ():
-            if not isinstance(item, Instr):
-                continue
-            if item.op == "call":
-                target = _call_target(item)
-                if isinstance(target, Sym):
-                    calls.add(self.resolve(target.name))
-                else:
-                    self.indirect.add(function.name)
-                continue
-            self.reserved_shared |= any(
-                isinstance(x, Special) and x.name.startswith("reserved_smem") for x in item.args
-            )
-            for name in _symbols(_flat(item)):
-                if self.resolve(name) in self.module.functions:
-                    taken[self.resolve(name)] = None
-                uses.add(name)
+    def needed(self, *starts: str) -> set[str]:
+        """Functions that these run by calling them by name, themselves included."""
+        return self._closure(starts, pointers=False)
 
     def reachable(self, start: str) -> set[str]:
         """Functions that a call of `start` may run, itself included."""
+        return self._closure((start,), pointers=True)
+
+    def _closure(self, starts: tuple[str, ...], *, pointers: bool) -> set[str]:
         seen: set[str] = set()
-        work = [start]
+        work = list(starts)
         while work:
             name = work.pop()
             if name in seen or name not in self.module.functions:
                 continue
             seen.add(name)
             work += self.calls[name]
-            if name in self.indirect:
-                work += self.address_taken
+            if pointers and name in self.indirect:
+                work += self.module.address_taken
         return seen
+
+    def calls_pointers(self, kernel: str) -> bool:
+        """Whether a kernel needs the functions that can be called through pointers."""
+        return not self.indirect.isdisjoint(self.needed(kernel))
 
     def mode(self, name: str) -> Mode:
         """How to run a kernel; device functions themselves are never coroutines."""
@@ -118,11 +77,12 @@ class CallGraph:
         return any(name in self.calls[called] for called in self.reachable(name))
 
     def _waits(self, name: str) -> bool:
-        if name not in self.waiting:
-            self.waiting[name] = self._synchronises(self.module.functions[name])
-        return self.waiting[name]
+        if name not in self._waiting:
+            self._waiting[name] = self._synchronises(self.module.functions[name])
+        return self._waiting[name]
 
     def _synchronises(self, function: Function) -> bool:
+        self._read(function)
         labels = _label_positions(function)
         observes: list[int] = []
         for at, item in enumerate(function.body or ()):
@@ -158,25 +118,13 @@ class CallGraph:
                 active.add(name)
                 callees = set(self.calls[name])
                 if name in self.indirect:
-                    callees |= set(self.address_taken)
+                    callees |= set(self.module.address_taken)
                 best[name] = own.get(name, 0) + max((depth(c) for c in callees), default=0)
                 active.discard(name)
             return best[name]
 
         total = depth(kernel)
         return total + (RECURSION_BYTES if recursive else 0)
-
-
-def _flat(instr: Instr) -> Iterable[Operand]:
-    for operand in instr.args:
-        base = getattr(operand, "base", operand)
-        yield base
-
-
-def _call_target(instr: Instr) -> Operand:
-    return (
-        instr.args[1] if isinstance(instr.args[0], Group) and len(instr.args) > 1 else instr.args[0]
-    )
 
 
 def _observes(instr: Instr) -> bool:

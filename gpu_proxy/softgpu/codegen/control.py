@@ -144,7 +144,7 @@ def call(fn: Lowering, i: Instr, mods: Mods) -> None:
     target = args.pop(0)
     arguments = _group(args)
     if isinstance(target, Sym):
-        _call_named(fn, i, fn.program.graph.resolve(target.name), results, arguments)
+        _call_named(fn, i, fn.program.module.resolve(target.name), results, arguments)
     else:
         assert isinstance(args[0], Sym)
         _call_pointer(fn, i, target, args[0].name, results=results, arguments=arguments)
@@ -167,7 +167,7 @@ def _call_named(
         raise PtxError(f"call of unknown function '{name}' in {fn.where()}", i.line)
     ins, outs = layout(function.params), layout(function.returns)
     block, result = _argument_block(fn, function.params, ins, arguments), _block(fn, outs)
-    if function.body is not None:
+    if function.span is not None:
         fn.emitter.line(f'call void @"f.{name}"(ptr %ctx, ptr {block}, ptr {result})')
     elif name in RUNTIME_FUNCTIONS:
         runtime, in_bytes, out_bytes = RUNTIME_FUNCTIONS[name]
@@ -201,11 +201,12 @@ def _call_pointer(
     )
     index = e.intrinsic("llvm.fshr.i64", "i64", index, index, const("i64", FUNCTION_TOKEN_SHIFT))
     known, fine, bad = e.label("known"), e.label("fine"), e.label("bad")
-    e.branch(e.icmp("ult", index, const("i64", len(fn.program.tokens))), known, bad)
+    e.branch(e.icmp("ult", index, const("i64", len(fn.program.numbers))), known, bad)
     e.block(bad)
     _illegal(fn)
     e.block(known)
-    entry = e.op("ptr", f"getelementptr {{ ptr, i64 }}, ptr @sg_functions, {index}")
+    table = e.op("ptr", "load ptr, ptr @sg_table, !invariant.load !0")
+    entry = e.op("ptr", f"getelementptr {{ ptr, i64 }}, {table}, {index}")
     code = e.op("ptr", f"load ptr, {entry}")
     shape_at = e.op("ptr", f"getelementptr i8, {entry}, i64 8")
     shape = e.op("i64", f"load i64, {shape_at}")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A PTX module to LLVM text."""
+"""PTX functions to LLVM text."""
 
 from __future__ import annotations
 
@@ -18,17 +18,13 @@ from gpu_proxy.softgpu.codegen import (  # noqa: F401  (importing registers the 
     warp,
 )
 from gpu_proxy.softgpu.codegen.callgraph import Mode
-from gpu_proxy.softgpu.codegen.image import ImageTables
 from gpu_proxy.softgpu.codegen.layout import THREAD
 from gpu_proxy.softgpu.codegen.lowering import Lowering
-from gpu_proxy.softgpu.codegen.prelude import PRELUDE, PRELUDE_NAMES
 from gpu_proxy.softgpu.codegen.program import Program
-from gpu_proxy.softgpu.errors import PtxError
-from gpu_proxy.softgpu.ptx.ast import Function, Instr, Module
+from gpu_proxy.softgpu.errors import UnsupportedError
+from gpu_proxy.softgpu.ptx.ast import Function, Instr
 
-MAX_PARAM_BYTES = 32_764
-
-_COROUTINE_DECLARATIONS = [
+COROUTINE_DECLARATIONS = [
     "declare token @llvm.coro.id(i32, ptr, ptr, ptr)",
     "declare i64 @llvm.coro.size.i64()",
     "declare ptr @llvm.coro.begin(token, ptr)",
@@ -53,32 +49,13 @@ _ATTRIBUTES = 'nounwind "probe-stack"="inline-asm"'
 _THREAD = "ptr noalias captures(none) align 64 dereferenceable(192) %ctx"
 
 
-def generate(module: Module) -> str:
-    """LLVM text for all kernels and the device functions that they can reach."""
-    program = Program(module)
-    kernels = [f for f in module.functions.values() if f.is_entry and f.body is not None]
-    wanted: set[str] = set()
-    for kernel in kernels:
-        wanted |= program.graph.reachable(kernel.name)
-    externals: dict[str, str] = {}
-    bodies: list[str] = []
-    for function in module.functions.values():
-        taken = function.name in program.tokens
-        if function.body is not None and (taken or function.name in wanted):
-            bodies += _function(program, function, externals)
-    bodies += [line for kernel in kernels for line in _block_function(program, kernel)]
-    tables = ImageTables(program).emit(kernels)
-    declarations = [text for name, text in externals.items() if name not in PRELUDE_NAMES]
-    metadata = ["!0 = !{}", '!1 = !{!"branch_weights", i32 100000, i32 1}']
-    return "\n".join(
-        [PRELUDE, *_COROUTINE_DECLARATIONS, *declarations, *tables, *bodies, *metadata, ""]
-    )
-
-
-def _function(program: Program, function: Function, externals: dict[str, str]) -> list[str]:
+def lower_function(program: Program, function: Function, externals: dict[str, str]) -> list[str]:
     """One PTX function: kernels get the thread's index as arguments, others their blocks of
     parameters.
     """
+    if function.unsupported:
+        raise UnsupportedError(function.unsupported)
+    program.read(function)
     lowering = Lowering(program, function)
     positions = program.spins(function)
     body = function.body or []
@@ -122,15 +99,10 @@ def _tid(axis: int) -> str:
     return f"getelementptr i8, ptr %ctx, i64 {THREAD['tid'] + 4 * axis}"
 
 
-def _block_function(program: Program, kernel: Function) -> list[str]:
+def block_function(program: Program, kernel: Function) -> list[str]:
     """The entry that the engine calls: one thread of a kernel that synchronises, else all
     threads of a block.
     """
-    if sum(p.bytes for p in kernel.params) > MAX_PARAM_BYTES:
-        raise PtxError(
-            f"kernel '{kernel.name}' has more than {MAX_PARAM_BYTES} bytes of parameters",
-            kernel.line,
-        )
     head = f'define internal void @"k.{kernel.name}"({_THREAD}) {_ATTRIBUTES} {{'
     thread = f'call void @"t.{kernel.name}"(ptr %ctx, i32 %x, i32 %y, i32 %z)'
     mode = program.graph.mode(kernel.name)

@@ -13,38 +13,48 @@ from gpu_proxy.softgpu.codegen.lowering import Lowering
 from gpu_proxy.softgpu.codegen.slots import Slots, align_up, layout
 from gpu_proxy.softgpu.errors import PtxError, UnsupportedError
 from gpu_proxy.softgpu.ptx.ast import Function, Module, Sym, Variable
+from gpu_proxy.softgpu.ptx.parser import parse_body
 
 DEPOT_ALIGN = 16
+SITE_BITS = 16
 
 
 class Program:
     """A PTX module on its way to LLVM."""
 
-    def __init__(self, module: Module) -> None:
+    def __init__(self, module: Module, text: str) -> None:
         self.module = module
-        self.graph = CallGraph(module)
-        self.globals: dict[str, int] = {}
+        self._text = text
+        self.graph = CallGraph(module, self.read)
+        # Functions are numbered in the whole module: their addresses are the same in all objects.
+        self.numbers = {name: n for n, name in enumerate(module.functions)}
+        self.kernels = [f for f in module.functions.values() if f.is_entry and f.span is not None]
         self.global_variables: list[Variable] = []
-        self.tokens = {name: n for n, name in enumerate(self.graph.address_taken)}
+        self.globals: dict[tuple[str, str], int] = {}  # numbers, by function (or "") and name
+        self.slots: dict[int, int] = {}  # of the object being made, by number of a global
         self.depots: dict[str, Slots] = {}
-        self.strings: dict[bytes, str] = {}
-        self.sites = 0
-        for variable in self._all_variables():
-            self._add_global(variable)
+        self._sites: dict[str, int] = {}
+        for variable in module.variables.values():
+            self._add_global("", variable)
+        for function in module.functions.values():
+            for variable in function.facts.variables:
+                self._add_global(function.name, variable)
         self.has_dynamic_shared = any(
             v.space == "shared" and not v.bytes for v in self._all_variables()
         )
         self._lay_out_shared()
 
+    def read(self, function: Function) -> None:
+        """Read the body of a function, unless that has been done."""
+        parse_body(self._text, function)
+
     def _all_variables(self) -> list[Variable]:
-        inner = [
-            v for function in self.module.functions.values() for v in function.variables.values()
-        ]
+        inner = [v for f in self.module.functions.values() for v in f.facts.variables]
         return [*self.module.variables.values(), *inner]
 
-    def _add_global(self, variable: Variable) -> None:
+    def _add_global(self, owner: str, variable: Variable) -> None:
         if variable.space in ("global", "const") and not variable.external:
-            self.globals[variable.name] = len(self.global_variables)
+            self.globals[owner, variable.name] = len(self.global_variables)
             self.global_variables.append(variable)
 
     # --- shared memory
@@ -54,42 +64,35 @@ class Program:
         """Variables that device functions use lie at the same place in every kernel; a kernel's
         own follow.
         """
+        functions = self.module.functions.values()
+        used = {function.name: self._shared_used(function) for function in functions}
         common = Slots()
-        reserved = special.RESERVED_SHARED_BYTES if self.graph.reserved_shared else 0
-        common.bytes = reserved
-        for function in self.module.functions.values():
-            if not function.is_entry:
-                for variable in self._shared_used(function):
+        if any(function.facts.reserved_shared for function in functions):
+            common.bytes = special.RESERVED_SHARED_BYTES
+        reserved = common.bytes
+        with_shared = {f.name for f in functions if used[f.name] and not f.is_entry}
+        for name in self.numbers:
+            if name in with_shared:
+                for variable in used[name]:
                     common.add(variable)
         self.shared: dict[str, Slots] = {}
-        self.dynamic_align = max(
-            [16, *(v.align for v in self.module.variables.values() if v.space == "shared")]
-        )
-        for function in self.module.functions.values():
-            used = self.graph.reachable(function.name)
-            needs_common = any(
-                self._shared_used(self.module.functions[name])
-                for name in used
-                if not self.module.functions[name].is_entry
+        for function in functions:
+            needs_common = not function.is_entry or (
+                bool(with_shared)
+                and not with_shared.isdisjoint(self.graph.reachable(function.name))
             )
-            slots = Slots(
-                dict(common.offsets),
-                common.bytes if needs_common or not function.is_entry else reserved,
-            )
-            for variable in self._shared_used(function):
+            slots = Slots(dict(common.offsets), common.bytes if needs_common else reserved)
+            for variable in used[function.name]:
                 slots.add(variable)
             self.shared[function.name] = slots
 
     def _shared_used(self, function: Function) -> list[Variable]:
-        found = [v for v in function.variables.values() if v.space == "shared" and v.bytes]
-        for name in self.graph.uses[function.name]:
+        facts = function.facts
+        found = [v for v in facts.variables if v.space == "shared" and v.bytes]
+        own = {v.name for v in facts.variables}
+        for name in facts.uses:
             variable = self.module.variables.get(name)
-            if (
-                variable
-                and variable.space == "shared"
-                and variable.bytes
-                and name not in function.variables
-            ):
+            if variable and variable.space == "shared" and variable.bytes and name not in own:
                 found.append(variable)
         return sorted(found, key=lambda v: (-v.align, v.name))
 
@@ -104,7 +107,7 @@ class Program:
         """The .local variables of a function."""
         if function.name not in self.depots:
             slots = Slots()
-            for variable in function.variables.values():
+            for variable in function.facts.variables:
                 if variable.space == "local":
                     slots.add(variable)
             self.depots[function.name] = slots
@@ -125,7 +128,7 @@ class Program:
 
     def token(self, name: str) -> int:
         """The address of a function as kernels see it."""
-        return FUNCTION_TOKEN_BASE | (self.tokens[name] + 1) << FUNCTION_TOKEN_SHIFT
+        return FUNCTION_TOKEN_BASE | (self.numbers[name] + 1) << FUNCTION_TOKEN_SHIFT
 
     def address_of(self, fn: Lowering, symbol: Sym) -> Value:
         """A symbol as a 64-bit address in its own state space."""
@@ -138,16 +141,18 @@ class Program:
             return e.binary_const("add", fn.local_base(), offset)
         if variable.space == "shared":
             return self._shared_address(fn, variable, symbol.offset)
-        if variable.name in self.globals:
-            return e.binary_const("add", self.global_address(fn, variable.name), symbol.offset)
+        owner = fn.function.name if name in fn.function.variables else ""
+        if (owner, name) in self.globals:
+            number = self.globals[owner, name]
+            return e.binary_const("add", self.global_address(fn, number), symbol.offset)
         raise UnsupportedError(
             f"external variable '{name}' (modules are not linked with one another)"
         )
 
-    def global_address(self, fn: Lowering, name: str) -> Value:
+    def global_address(self, fn: Lowering, number: int) -> Value:
         """Where the driver put a global variable."""
-        e = fn.emitter
-        slot = e.op("ptr", f"getelementptr i64, ptr @sg_addresses, i64 {self.globals[name]}")
+        e, at = fn.emitter, self.slots.setdefault(number, len(self.slots))
+        slot = e.op("ptr", f"getelementptr i64, ptr @sg_addresses, i64 {at}")
         return e.op("i64", f"load i64, {slot}, !invariant.load !0")
 
     def _shared_address(self, fn: Lowering, variable: Variable, offset: int) -> Value:
@@ -157,9 +162,9 @@ class Program:
         return fn.emitter.binary_const("add", start, offset)
 
     def _other_address(self, fn: Lowering, symbol: Sym) -> Value:
-        function = self.graph.resolve(symbol.name)
-        if function in self.tokens:
-            if self.module.functions[function].body is None:
+        function = self.module.resolve(symbol.name)
+        if function in self.numbers:
+            if self.module.functions[function].span is None:
                 raise UnsupportedError(f"external function '{function}'")
             return const("i64", self.token(function))
         params = layout(fn.function.params)
@@ -171,7 +176,7 @@ class Program:
         """A special register."""
         return special.read(fn, name)
 
-    def site(self) -> int:
-        """A number for a place in the program."""
-        self.sites += 1
-        return self.sites
+    def site(self, function: Function) -> int:
+        """A number for a place in a function, in the order of its places; never 0."""
+        count = self._sites[function.name] = self._sites.get(function.name, 0) + 1
+        return (self.numbers[function.name] << SITE_BITS) + count

@@ -62,7 +62,7 @@ def _mask(fn: Lowering, i: Instr, sync: bool, index: int) -> tuple[Value, Value]
     """Members, and a site: forms without a mask gather whoever comes by the same place."""
     if sync:
         return fn.read(i.args[index], "b32"), const("i32", 0)
-    return const("i32", 0), const("i32", fn.program.site())
+    return const("i32", 0), const("i32", fn.program.site(fn.function))
 
 
 @instruction("shfl")
@@ -128,7 +128,7 @@ def redux(fn: Lowering, i: Instr, mods: Mods) -> None:
 def activemask(fn: Lowering, i: Instr, mods: Mods) -> None:
     """The lanes that come here together."""
     mods.type()
-    fn.write(i.args[0], fn.wait("activemask", "i32", const("i32", fn.program.site())))
+    fn.write(i.args[0], fn.wait("activemask", "i32", const("i32", fn.program.site(fn.function))))
 
 
 @instruction("elect")

@@ -73,7 +73,7 @@ static void loop_over_blocks(struct sg_fiber *fiber)
 {
     struct sg_slot *slot = fiber->slot;
     struct sg_grid *grid = slot->grid;
-    void *(*code)(struct sg_thread *thread) = grid->object->code;
+    void *(*code)(struct sg_thread *thread) = grid->entry->code;
     uint64_t first, count;
 
     while ((count = take_blocks(grid, &first)) != 0) {
@@ -101,7 +101,7 @@ static void enter(struct sg_slot *slot, struct sg_fiber *fiber)
 
 static void run_thread(struct sg_fiber *fiber)
 {
-    fiber->slot->grid->object->code(&fiber->thread);
+    fiber->slot->grid->entry->code(&fiber->thread);
     sg_fiber_exit(fiber);
 }
 
@@ -261,7 +261,7 @@ static void resume(struct sg_slot *slot, struct sg_fiber *fiber)
 {
     slot->current = fiber;
     if (!fiber->coroutine) {
-        fiber->coroutine = slot->grid->object->code(&fiber->thread);
+        fiber->coroutine = slot->grid->entry->code(&fiber->thread);
     } else {
         /* A coroutine's frame begins with the address to go on at. */
         void (*next)(void *frame);
@@ -319,8 +319,8 @@ static void run_blocks_on_fibers(struct sg_slot *slot, struct sg_grid *grid)
 
 void sg_grid_work(struct sg_slot *slot, struct sg_grid *grid)
 {
-    int on_fibers = (grid->object->flags & SG_KERNEL_NEEDS_FIBERS) != 0;
-    int coroutines = (grid->object->flags & SG_KERNEL_COROUTINE) != 0;
+    int on_fibers = (grid->entry->flags & SG_KERNEL_NEEDS_FIBERS) != 0;
+    int coroutines = (grid->entry->flags & SG_KERNEL_COROUTINE) != 0;
     unsigned threads = on_fibers || coroutines ? grid->block_threads : 1;
 
     slot->grid = grid;

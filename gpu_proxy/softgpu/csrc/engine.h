@@ -5,7 +5,8 @@
  * and modules.
  *
  * Order of use: sg_engine_start once; sg_image_load for each module; sg_image_bind for each global with the
- * device address that the driver chose; then sg_run, from any thread, several at a time.
+ * device address that the driver chose; sg_image_finish; sg_image_add for the code of a kernel that is wanted
+ * and not ready; then sg_run, from any thread, several at a time.
  */
 #ifndef SOFTGPU_ENGINE_H
 #define SOFTGPU_ENGINE_H
@@ -70,6 +71,7 @@ struct sg_kernel {
     uint32_t required_block[3];     /* .reqntid or zeros */
     uint32_t ptx_version;           /* .version 8.5 -> 85 */
     uint32_t target;                /* .target sm_80 -> 80 */
+    uint32_t calls_pointers;        /* needs the functions that can be called through pointers */
     const struct sg_image *image;
     const void *code;               /* private to the engine */
 };
@@ -87,7 +89,8 @@ struct sg_global {
  * 0, or -errno. */
 int sg_engine_start(unsigned threads, const struct sg_memory *memory);
 
-/* Load an object. `object` is the output of the compile helper and is copied. 0, or -errno with a text. */
+/* Load the index of a module, with or without code. `object` is the output of the compile helper and is copied.
+ * 0, or -errno with a text. */
 int sg_image_load(const void *object, size_t bytes, struct sg_image **image, char error[SG_ERROR_BYTES]);
 void sg_image_unload(struct sg_image *image); /* after every run that uses it */
 
@@ -103,6 +106,14 @@ void sg_image_bind(struct sg_image *image, size_t index, uint64_t address);
 /* After all binds: copies initial values to the bound addresses, pointers resolved. 0, or -errno. */
 int sg_image_finish(struct sg_image *image);
 
+/* Load an object with more code of a finished image; kernels that have code keep it. Kernels may run meanwhile,
+ * but only one thread at a time may add. 0, or -errno with a text. */
+int sg_image_add(struct sg_image *image, const void *object, size_t bytes, char error[SG_ERROR_BYTES]);
+
+/* Whether a kernel has been compiled and loaded; and what one with `calls_pointers` also needs. */
+int sg_kernel_is_ready(const struct sg_kernel *kernel);
+int sg_image_has_functions(const struct sg_image *image);
+
 struct sg_launch {
     const struct sg_kernel *kernel;
     uint32_t grid[3];
@@ -113,8 +124,8 @@ struct sg_launch {
     const volatile int *cancel;     /* non-zero: stop soon with SG_FAULT_CANCELLED; may be NULL */
 };
 
-/* Run a grid to its end; blocks the caller, which takes part in the work. The caller has checked the
- * dimensions. 0, or -EFAULT with `fault` filled in. */
+/* Run a grid of a kernel that is ready to its end; blocks the caller, which takes part in the work. The caller
+ * has checked the dimensions. 0, or -EFAULT with `fault` filled in. */
 int sg_run(const struct sg_launch *launch, struct sg_fault *fault);
 
 #endif

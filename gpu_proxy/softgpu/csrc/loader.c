@@ -6,21 +6,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
-#include "elf_object.h"
 #include "image.h"
 #include "thread.h"
 
-static const struct sg_image_v1 *find_tables(struct sg_object *object)
+static void describe_kernel(struct sg_kernel *to, const struct sg_object_kernel *from, const struct sg_image *image)
 {
-    for (size_t i = 0; i < object->symbol_count; i++) {
-        const Elf64_Sym *symbol = &object->symbols[i];
-        if (symbol->st_shndx == SHN_UNDEF || strcmp(sg_object_symbol_name(object, symbol), "sg_image_v1") != 0)
-            continue;
-        return (const void *)(uintptr_t)sg_object_symbol(object, symbol);
-    }
-    return NULL;
+    *to = (struct sg_kernel){
+        .name = from->name, .param_count = from->param_count, .param_bytes = from->param_bytes,
+        .params = from->params, .static_shared_bytes = from->static_shared_bytes,
+        .local_bytes = from->window_bytes, .max_threads = from->max_threads,
+        .ptx_version = image->tables->ptx_version, .target = image->tables->target,
+        .calls_pointers = from->calls_pointers, .image = image,
+    };
+    memcpy(to->required_block, from->required_block, sizeof to->required_block);
 }
 
 static int describe(struct sg_image *image)
@@ -29,19 +28,14 @@ static int describe(struct sg_image *image)
 
     image->kernels = calloc(tables->kernel_count + 1, sizeof *image->kernels);
     image->globals = calloc(tables->global_count + 1, sizeof *image->globals);
-    if (!image->kernels || !image->globals)
+    image->addresses = calloc(tables->global_count + 1, sizeof *image->addresses);
+    image->functions = calloc(tables->function_count + 1, sizeof *image->functions);
+    if (!image->kernels || !image->globals || !image->addresses || !image->functions)
         return -ENOMEM;
-    for (uint32_t i = 0; i < tables->kernel_count; i++) {
-        const struct sg_object_kernel *from = &tables->kernels[i];
-        struct sg_kernel *to = &image->kernels[i];
-        *to = (struct sg_kernel){
-            .name = from->name, .param_count = from->param_count, .param_bytes = from->param_bytes,
-            .params = from->params, .static_shared_bytes = from->static_shared_bytes,
-            .local_bytes = from->window_bytes, .max_threads = from->max_threads,
-            .ptx_version = tables->ptx_version, .target = tables->target, .image = image, .code = from,
-        };
-        memcpy(to->required_block, from->required_block, sizeof to->required_block);
-    }
+    for (uint32_t i = 0; i < tables->function_count; i++)
+        image->functions[i].shape = UINT64_MAX;
+    for (uint32_t i = 0; i < tables->kernel_count; i++)
+        describe_kernel(&image->kernels[i], &tables->kernels[i], image);
     for (uint32_t i = 0; i < tables->global_count; i++) {
         const struct sg_object_global *from = &tables->globals[i];
         image->globals[i] = (struct sg_global){from->name, from->bytes, from->align, from->is_constant, from->init};
@@ -49,61 +43,136 @@ static int describe(struct sg_image *image)
     return 0;
 }
 
-static int load(struct sg_object *object, struct sg_image *image, const void *bytes, size_t size)
-{
-    int result = sg_object_open(object, bytes, size);
+/* --- code ---------------------------------------------------------------------------------------------------- */
 
-    if (result == 0)
-        result = sg_object_lay_out(object);
-    if (result == 0)
-        result = sg_object_copy(object);
-    if (result == 0)
-        result = sg_object_relocate(object);
-    if (result == 0)
-        result = sg_object_protect(object);
-    image->base = object->base;
-    image->mapped_bytes = object->region_start[SG_REGION_COUNT];
-    image->text_bytes = object->region_start[SG_REGION_CONSTANT];
-    if (result < 0)
-        return result;
-    image->tables = find_tables(object);
-    if (!image->tables || image->tables->magic != SG_IMAGE_MAGIC)
-        return sg_object_fail(object, "it has no image table");
-    if (image->tables->thread_bytes != sizeof(struct sg_thread))
-        return sg_object_fail(object, "it was made by another version of the compiler");
-    return describe(image);
+/* Every number in the tables is checked before the first is used. */
+static int check_code(const struct sg_image *image, const struct sg_code_v1 *code)
+{
+    const struct sg_image_v1 *tables = image->tables;
+
+    for (uint32_t i = 0; i < code->entry_count; i++)
+        if (code->entries[i].kernel >= tables->kernel_count)
+            return -ENOEXEC;
+    for (uint32_t i = 0; i < code->function_count; i++)
+        if (code->functions[i].number >= tables->function_count)
+            return -ENOEXEC;
+    for (uint32_t i = 0; i < code->slot_count; i++)
+        if (code->slots[i] >= tables->global_count)
+            return -ENOEXEC;
+    return 0;
+}
+
+/* The code may run when its kernels can be found: so they are published last. */
+static void publish(struct sg_image *image, const struct sg_code_v1 *code)
+{
+    for (uint32_t i = 0; i < code->slot_count; i++)
+        code->addresses[i] = image->addresses[code->slots[i]];
+    *code->table = image->functions;
+    for (uint32_t i = 0; i < code->function_count && !image->has_functions; i++)
+        image->functions[code->functions[i].number] = code->functions[i].function;
+    if (code->has_functions)
+        atomic_store_explicit(&image->has_functions, 1, memory_order_release);
+    for (uint32_t i = 0; i < code->entry_count; i++) {
+        struct sg_kernel *kernel = &image->kernels[code->entries[i].kernel];
+        if (!kernel->code)
+            __atomic_store_n((const struct sg_code_entry **)&kernel->code, &code->entries[i], __ATOMIC_RELEASE);
+    }
+}
+
+static int take_mapping(struct sg_image *image, struct sg_mapping *mapping, char *error)
+{
+    if (mapping->code && check_code(image, mapping->code) < 0) {
+        snprintf(error, SG_ERROR_BYTES, "damaged object: its code is of another module");
+        return -ENOEXEC;
+    }
+    mapping->next = image->mappings;
+    atomic_store_explicit(&image->mappings, mapping, memory_order_release);
+    if (mapping->code)
+        publish(image, mapping->code);
+    return 0;
 }
 
 int sg_image_load(const void *bytes, size_t size, struct sg_image **out, char error[SG_ERROR_BYTES])
 {
-    struct sg_object object = {.error = error};
+    struct sg_mapping *mapping = NULL;
     struct sg_image *image = calloc(1, sizeof *image);
-    int result = -ENOMEM;
 
-    error[0] = 0;
     *out = NULL;
-    if (image)
-        result = load(&object, image, bytes, size);
-    free(object.section_offset);
-    if (result < 0) {
-        if (!error[0])
-            snprintf(error, SG_ERROR_BYTES, "loading an image: %s", strerror(-result));
-        if (image)
-            sg_image_unload(image);
-        return result;
+    error[0] = 0;
+    if (!image)
+        return -ENOMEM;
+    int result = sg_mapping_load(bytes, size, &mapping, &image->tables, error);
+    if (result == 0 && !image->tables) {
+        snprintf(error, SG_ERROR_BYTES, "damaged object: it is no index of a module");
+        result = -ENOEXEC;
     }
-    *out = image;
+    if (result == 0)
+        result = describe(image);
+    if (result == 0)
+        result = take_mapping(image, mapping, error);
+    if (result == 0) {
+        *out = image;
+        return 0;
+    }
+    if (mapping && !image->mappings)
+        sg_mapping_unload(mapping);
+    sg_image_unload(image);
+    return result;
+}
+
+int sg_image_add(struct sg_image *image, const void *bytes, size_t size, char error[SG_ERROR_BYTES])
+{
+    const struct sg_image_v1 *tables = NULL;
+    struct sg_mapping *mapping = NULL;
+    int result = sg_mapping_load(bytes, size, &mapping, &tables, error);
+
+    if (result == 0 && (tables || !mapping->code)) {
+        snprintf(error, SG_ERROR_BYTES, "damaged object: it is no code of a module");
+        result = -ENOEXEC;
+    }
+    if (result == 0)
+        result = take_mapping(image, mapping, error);
+    if (result < 0 && mapping)
+        sg_mapping_unload(mapping);
+    return result;
+}
+
+int sg_kernel_is_ready(const struct sg_kernel *kernel)
+{
+    return sg_kernel_entry(kernel) != NULL;
+}
+
+int sg_image_has_functions(const struct sg_image *image)
+{
+    return atomic_load_explicit(&image->has_functions, memory_order_acquire);
+}
+
+int sg_image_has_code(const struct sg_image *image, uint64_t address)
+{
+    const struct sg_mapping *mapping = atomic_load_explicit(&image->mappings, memory_order_acquire);
+
+    for (; mapping; mapping = mapping->next)
+        if (address - (uint64_t)(uintptr_t)mapping->base < mapping->text_bytes)
+            return 1;
     return 0;
 }
 
 void sg_image_unload(struct sg_image *image)
 {
-    if (image->base)
-        munmap(image->base, image->mapped_bytes);
+    struct sg_mapping *next;
+
+    for (struct sg_mapping *mapping = image->mappings; mapping; mapping = next) {
+        next = mapping->next;
+        sg_mapping_unload(mapping);
+    }
     free(image->kernels);
     free(image->globals);
+    free(image->addresses);
+    free(image->functions);
     free(image);
 }
+
+/* --- what is in an image --------------------------------------------------------------------------------------- */
 
 size_t sg_image_kernel_count(const struct sg_image *image)
 {
@@ -128,7 +197,7 @@ const struct sg_global *sg_image_global(const struct sg_image *image, size_t ind
 void sg_image_bind(struct sg_image *image, size_t index, uint64_t address)
 {
     if (index < image->tables->global_count)
-        image->tables->addresses[index] = address;
+        image->addresses[index] = address;
 }
 
 static int patch_pointer(const struct sg_image *image, const struct sg_object_pointer *pointer)
@@ -138,8 +207,8 @@ static int patch_pointer(const struct sg_image *image, const struct sg_object_po
     if (pointer->global >= tables->global_count || pointer->target >= tables->global_count || pointer->width > 8 ||
         pointer->shift >= 64 || pointer->offset + pointer->width > tables->globals[pointer->global].bytes)
         return -ENOEXEC;
-    uint64_t value = (tables->addresses[pointer->target] + (uint64_t)pointer->addend) >> pointer->shift;
-    memcpy((void *)(uintptr_t)(tables->addresses[pointer->global] + pointer->offset), &value, pointer->width);
+    uint64_t value = (image->addresses[pointer->target] + (uint64_t)pointer->addend) >> pointer->shift;
+    memcpy((void *)(uintptr_t)(image->addresses[pointer->global] + pointer->offset), &value, pointer->width);
     return 0;
 }
 
@@ -149,9 +218,9 @@ int sg_image_finish(struct sg_image *image)
 
     for (uint32_t i = 0; i < tables->global_count; i++) {
         const struct sg_object_global *global = &tables->globals[i];
-        if (!tables->addresses[i])
+        if (!image->addresses[i])
             return -EINVAL;
-        void *address = (void *)(uintptr_t)tables->addresses[i];
+        void *address = (void *)(uintptr_t)image->addresses[i];
         if (global->init)
             memcpy(address, global->init, global->bytes);
         else
@@ -162,5 +231,7 @@ int sg_image_finish(struct sg_image *image)
         if (result < 0)
             return result;
     }
+    if (image->mappings->code) /* of the first object: now its addresses are known */
+        publish(image, image->mappings->code);
     return 0;
 }

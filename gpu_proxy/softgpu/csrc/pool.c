@@ -189,7 +189,7 @@ static struct sg_grid *make_grid(const struct sg_launch *launch)
     memset(grid, 0, sizeof *grid);
     grid->launch = launch;
     grid->kernel = kernel;
-    grid->object = kernel->code;
+    grid->entry = sg_kernel_entry(kernel);
     grid->id = atomic_fetch_add_explicit(&next_grid_id, 1, memory_order_relaxed);
     grid->block_count = (uint64_t)launch->grid[0] * launch->grid[1] * launch->grid[2];
     grid->block_threads = launch->block[0] * launch->block[1] * launch->block[2];
@@ -304,7 +304,9 @@ int sg_run(const struct sg_launch *launch, struct sg_fault *fault)
     if (!grid)
         return refuse(fault, "no memory for a launch", -ENOMEM);
     struct sg_slot *slot = NULL;
-    if (grid->block_threads > SG_MAX_BLOCK_THREADS || grid->shared_bytes > SG_MAX_SHARED_BYTES)
+    if (!grid->entry)
+        refuse(fault, "a kernel without code", 0);
+    else if (grid->block_threads > SG_MAX_BLOCK_THREADS || grid->shared_bytes > SG_MAX_SHARED_BYTES)
         refuse(fault, "a block with too many threads or too much shared memory", 0);
     else if (sg_fault_prepare_thread() < 0 || !(slot = sg_slot_take()))
         refuse(fault, "no memory for a launch", 0);

@@ -111,7 +111,7 @@ struct sg_block {
 struct sg_grid {
     const struct sg_launch *launch;
     const struct sg_kernel *kernel;
-    const struct sg_object_kernel *object;
+    const struct sg_code_entry *entry;
     uint64_t id;
     uint64_t block_count;
     uint32_t block_threads;

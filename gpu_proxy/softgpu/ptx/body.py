@@ -23,10 +23,11 @@ from gpu_proxy.softgpu.ptx.ast import (
     Vec,
 )
 from gpu_proxy.softgpu.ptx.declarations import parse_param_list, parse_registers, parse_variables
+from gpu_proxy.softgpu.ptx.isa import OPCODES, SPECIAL_REGISTERS
 from gpu_proxy.softgpu.ptx.lexer import Tokens
 from gpu_proxy.softgpu.ptx.numbers import negate, parse_constant
+from gpu_proxy.softgpu.ptx.split import MAX_NESTING
 
-MAX_NESTING = 64
 _SPACES = (".local", ".shared", ".param", ".const", ".global")
 
 
@@ -146,6 +147,8 @@ class BodyParser:
         elif tokens.accept(".calltargets"):
             self.scopes[-1][name] = unique
             self.function.tables[unique] = self._name_list()
+        elif name in self.labels[-1]:
+            raise PtxError(f"label {name} is declared twice", tokens.line)
         else:
             self.labels[-1][name] = unique
             self.body.append(Label(unique))
@@ -165,6 +168,8 @@ class BodyParser:
             negated = tokens.accept("!")
             guard = Guard(self._register(tokens.word()), negated)
         op, *mods = tokens.word().split(".")
+        if op not in OPCODES:
+            raise PtxError(f"unknown instruction '{op}'", line)
         args: list[Operand] = []
         self.in_call = op == "call"
         while not tokens.accept(";"):
@@ -217,6 +222,8 @@ class BodyParser:
         if unique is not None and unique in self.function.regs:
             return Reg(unique)
         if unique is None and name.startswith("%"):
+            if name[1:] not in SPECIAL_REGISTERS:
+                raise PtxError(f"{name} is not declared", tokens.line)
             return Special(name[1:])
         return Sym(unique or name, self._offset())
 

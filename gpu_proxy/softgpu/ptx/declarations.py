@@ -8,7 +8,7 @@ import re
 from gpu_proxy.softgpu.errors import LimitError, PtxError, UnsupportedError
 from gpu_proxy.softgpu.ptx.ast import Imm, Masked, Sym, Variable
 from gpu_proxy.softgpu.ptx.lexer import Tokens
-from gpu_proxy.softgpu.ptx.numbers import parse_constant, parse_number
+from gpu_proxy.softgpu.ptx.numbers import parse_constant, take_number
 
 MAX_REGISTERS_PER_DIRECTIVE = 1_000_000
 MAX_VARIABLE_BYTES = 1 << 31
@@ -70,7 +70,7 @@ def parse_registers(tokens: Tokens) -> list[tuple[str, str]]:
     while True:
         name = tokens.word()
         if tokens.accept("<"):
-            count = parse_number(tokens.next()).bits
+            count = take_number(tokens).bits
             tokens.expect(">")
             if count > MAX_REGISTERS_PER_DIRECTIVE:
                 raise LimitError(f"{count} registers in one directive")
@@ -88,7 +88,7 @@ def _parse_attributes(tokens: Tokens, space: str) -> Variable:
     while tokens.kind == "directive":
         directive = tokens.next()
         if directive == ".align":
-            align = parse_number(tokens.next()).bits
+            align = take_number(tokens).bits
             if not found.type:
                 found.align = align
             if align <= 0 or align & (align - 1) or align > 4096:

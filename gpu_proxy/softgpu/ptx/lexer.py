@@ -13,7 +13,7 @@ MAX_TOKENS = 40_000_000
 # Line information says nothing about the meaning, and its directives end at the line's end, not
 # at a semicolon.
 _LINE_INFO = re.compile(r"^[ \t]*\.(?:loc|file)\b[^\n]*$", re.MULTILINE)
-_COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
+_STRING_OR_COMMENT = re.compile(r'"(?:[^"\\\n]|\\[^\n])*"|//[^\n]*|/\*.*?\*/', re.DOTALL)
 _TOKEN = re.compile(
     r"(?P<space>\s+)"
     r"|(?P<word>[%$_A-Za-z][\w$%]*(?:(?:\.|::)[\w$]+)*)"
@@ -29,14 +29,25 @@ _TOKEN = re.compile(
 
 def _blank_comment(match: re.Match[str]) -> str:
     """Keep the line count: a comment becomes a space and its newlines."""
-    return " " + "\n" * match.group().count("\n")
+    text = match.group()
+    return text if text[0] == '"' else " " + "\n" * text.count("\n")
+
+
+def clean(text: str) -> str:
+    """The text without comments and line information, on the same lines."""
+    if "/" in text:
+        text = _STRING_OR_COMMENT.sub(_blank_comment, text)
+    if ".loc" in text or ".file" in text:
+        text = _LINE_INFO.sub("", text)
+    return text
 
 
 class Tokens:
     """The tokens of a text with a cursor. Past the end there is an endless row of empty tokens."""
 
-    def __init__(self, text: str) -> None:
-        text = _LINE_INFO.sub("", _COMMENT.sub(_blank_comment, text))
+    def __init__(self, text: str, first_line: int = 1) -> None:
+        text = clean(text)
+        self._first_line = first_line
         self.kinds: list[str] = []
         self.values: list[str] = []
         self._starts: list[int] = []
@@ -58,7 +69,7 @@ class Tokens:
         self.at = 0
 
     def _line_of(self, index: int) -> int:
-        return bisect_right(self._newlines, self._starts[index] - 1) + 1
+        return bisect_right(self._newlines, self._starts[index] - 1) + self._first_line
 
     @property
     def line(self) -> int:
@@ -100,11 +111,3 @@ class Tokens:
         if self.kind != "word":
             raise PtxError(f"expected a name, found {self.value or 'the end'!r}", self.line)
         return self.next()
-
-    def skip_balanced(self) -> None:
-        """Skip { ... } with everything in it."""
-        self.expect("{")
-        depth = 1
-        while depth:
-            value = self.next()
-            depth += (value == "{") - (value == "}")

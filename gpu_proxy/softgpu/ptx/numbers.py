@@ -28,6 +28,13 @@ def parse_number(text: str) -> Imm:
     return Imm(int(digits, 8 if is_octal else 10))
 
 
+def take_number(tokens: Tokens) -> Imm:
+    """Take a literal without sign."""
+    if tokens.kind != "number":
+        raise PtxError(f"expected a number, found {tokens.value or 'the end'!r}", tokens.line)
+    return parse_number(tokens.next())
+
+
 def negate(value: Imm) -> Imm:
     """-value"""
     if value.kind == "int":
@@ -62,9 +69,7 @@ def _unary(tokens: Tokens) -> Imm:
     if tokens.value == "WARP_SZ":
         tokens.next()
         return Imm(32)
-    if tokens.kind != "number":
-        raise PtxError(f"expected a constant, found {tokens.value!r}", tokens.line)
-    return parse_number(tokens.next())
+    return take_number(tokens)
 
 
 def _apply(operator: str, left: Imm, right: Imm, line: int) -> Imm:

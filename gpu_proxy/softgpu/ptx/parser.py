@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 
 from gpu_proxy.softgpu.errors import PtxError, UnsupportedError, VersionError
-from gpu_proxy.softgpu.ptx.ast import Function, Module
+from gpu_proxy.softgpu.ptx.ast import Function, Module, Span
 from gpu_proxy.softgpu.ptx.body import BodyParser
 from gpu_proxy.softgpu.ptx.declarations import (
     LINKAGE,
@@ -15,7 +15,8 @@ from gpu_proxy.softgpu.ptx.declarations import (
     parse_variables,
 )
 from gpu_proxy.softgpu.ptx.lexer import Tokens
-from gpu_proxy.softgpu.ptx.numbers import parse_number
+from gpu_proxy.softgpu.ptx.numbers import parse_number, take_number
+from gpu_proxy.softgpu.ptx.split import split
 
 NEWEST_VERSION = 93
 _NO_ARGUMENTS = (".noreturn", ".explicitcluster", ".blocksareclusters")
@@ -31,49 +32,103 @@ _IGNORED = (
 )
 
 
-def parse(text: str) -> Module:
-    """The syntax tree of a PTX text."""
-    tokens = Tokens(text)
-    module = Module()
-    while tokens.kind != "end":
-        _parse_top(tokens, module)
-    if not module.version:
+def parse_outside(text: str) -> Module:
+    """Everything of a PTX text but what the functions' bodies say."""
+    outside, blocks = split(text)
+    parser = _Outside(Tokens(outside), blocks)
+    while parser.tokens.kind != "end":
+        parser.parse_top()
+    if not parser.module.version:
         raise PtxError("no .version directive: this is no PTX")
+    return parser.module
+
+
+def parse_body(text: str, function: Function) -> None:
+    """Read the body of a function of this text, unless that has been done."""
+    span = function.span
+    if function.body is None and span is not None:
+        BodyParser(Tokens(text[span.start : span.end], span.line), function).parse()
+
+
+def parse(text: str) -> Module:
+    """The syntax tree of a whole PTX text."""
+    module = parse_outside(text)
+    for function in module.functions.values():
+        parse_body(text, function)
     return module
 
 
-def _parse_top(tokens: Tokens, module: Module) -> None:
-    if tokens.accept(";"):
-        return
-    external = parse_linkage(tokens)
-    line, directive = tokens.line, tokens.next()
-    if directive == ".version":
-        _parse_version(tokens, module)
-    elif directive == ".target":
-        _parse_target(tokens, module)
-    elif directive == ".address_size":
-        if parse_number(tokens.next()).bits != 64:
-            raise UnsupportedError("only 64-bit addresses are supported by the software GPU", line)
-    elif directive in (".global", ".const", ".shared", ".tex"):
-        for variable in parse_variables(tokens, directive[1:], external):
-            known = module.variables.get(variable.name)
-            if known is None or known.external:
-                module.variables[variable.name] = variable
-    elif directive in (".func", ".entry"):
-        _parse_function(tokens, module, directive == ".entry", external)
-    elif directive == ".section":
-        tokens.next()
-        tokens.skip_balanced()
-    elif directive == ".alias":
+class _Outside:
+    """Reads a text in which every block is empty; `blocks` says where they were."""
+
+    def __init__(self, tokens: Tokens, blocks: list[Span]) -> None:
+        self.tokens = tokens
+        self.module = Module()
+        self._blocks = iter(blocks)
+
+    def parse_top(self) -> None:
+        """One declaration or directive."""
+        tokens, module = self.tokens, self.module
+        if tokens.accept(";"):
+            return
+        external = parse_linkage(tokens)
+        line, directive = tokens.line, tokens.next()
+        if directive == ".version":
+            _parse_version(tokens, module)
+        elif directive == ".target":
+            _parse_target(tokens, module)
+        elif directive == ".address_size":
+            if take_number(tokens).bits != 64:
+                raise UnsupportedError(
+                    "only 64-bit addresses are supported by the software GPU", line
+                )
+        elif directive in (".global", ".const", ".shared", ".tex"):
+            for variable in parse_variables(tokens, directive[1:], external):
+                known = module.variables.get(variable.name)
+                if known is None or known.external:
+                    module.variables[variable.name] = variable
+        elif directive in (".func", ".entry"):
+            self._parse_function(directive == ".entry", external)
+        elif directive == ".section":
+            tokens.next()
+            self._block()
+        elif directive == ".alias":
+            name = tokens.word()
+            tokens.expect(",")
+            module.aliases[name] = tokens.word()
+            tokens.expect(";")
+        elif directive == ".pragma":
+            while tokens.next() != ";":
+                pass
+        else:
+            raise PtxError(f"unexpected {directive!r}", line)
+
+    def _block(self) -> Span:
+        """Take the next block."""
+        line = self.tokens.line
+        self.tokens.expect("{")
+        self.tokens.expect("}")
+        span = next(self._blocks, None)
+        if span is None:
+            raise PtxError("unexpected '{'", line)
+        return span
+
+    def _parse_function(self, is_entry: bool, external: bool) -> None:
+        tokens, functions = self.tokens, self.module.functions
+        line = tokens.line
+        returns = parse_param_list(tokens)
         name = tokens.word()
-        tokens.expect(",")
-        module.aliases[name] = tokens.word()
-        tokens.expect(";")
-    elif directive == ".pragma":
-        while tokens.next() != ";":
-            pass
-    else:
-        raise PtxError(f"unexpected {directive!r}", line)
+        function = Function(name, is_entry, parse_param_list(tokens), returns, line, external)
+        _parse_function_directives(tokens, function)
+        if tokens.value != "{":
+            tokens.expect(";")
+            functions.setdefault(name, function)
+            return
+        function.span = self._block()
+        known = functions.get(name)
+        if known is not None and known.span is not None:
+            raise PtxError(f"function {name} is defined twice", line)
+        functions[name] = function
 
 
 def _parse_version(tokens: Tokens, module: Module) -> None:
@@ -97,23 +152,6 @@ def _parse_target(tokens: Tokens, module: Module) -> None:
             return
 
 
-def _parse_function(tokens: Tokens, module: Module, is_entry: bool, external: bool) -> None:
-    line = tokens.line
-    returns = parse_param_list(tokens)
-    name = tokens.word()
-    function = Function(name, is_entry, parse_param_list(tokens), returns, line, external)
-    _parse_function_directives(tokens, function)
-    if tokens.value == "{":
-        known = module.functions.get(name)
-        if known is not None and known.body is not None:
-            raise PtxError(f"function {name} is defined twice", line)
-        BodyParser(tokens, function).parse()
-        module.functions[name] = function
-    else:
-        tokens.expect(";")
-        module.functions.setdefault(name, function)
-
-
 def _parse_function_directives(tokens: Tokens, function: Function) -> None:
     while tokens.kind == "directive" and tokens.value not in LINKAGE:
         line, directive = tokens.line, tokens.next()
@@ -125,11 +163,9 @@ def _parse_function_directives(tokens: Tokens, function: Function) -> None:
                 function.required_block = (block[0], block[1], block[2])
         elif directive in _CLUSTERS:
             if not numbers or max(numbers) > 1:
-                raise UnsupportedError(
-                    f"'{directive}' (thread block clusters) in kernel '{function.name}' "
-                    "is not supported "
-                    "by the software GPU",
-                    line,
+                function.unsupported = (
+                    f"line {line}: '{directive}' (thread block clusters) in kernel "
+                    f"'{function.name}' is not supported by the software GPU"
                 )
         elif directive not in (*_IGNORED, *_NO_ARGUMENTS, ".pragma"):
             raise PtxError(f"unexpected {directive}", line)

@@ -172,12 +172,13 @@ CUresult cuFuncIsLoaded(CUfunctionLoadingState *state, CUfunction handle)
 {
     ENTER_FUNCTION(function, handle);
     NEED(state);
-    *state = CU_FUNCTION_LOADING_STATE_LOADED;
+    *state = sg_kernel_is_ready(function->kernel) ? CU_FUNCTION_LOADING_STATE_LOADED
+                                                  : CU_FUNCTION_LOADING_STATE_UNLOADED;
     return CUDA_SUCCESS;
 }
 
 CUresult cuFuncLoad(CUfunction handle)
 {
     ENTER_FUNCTION(function, handle);
-    return CUDA_SUCCESS;
+    return function_load(function);
 }

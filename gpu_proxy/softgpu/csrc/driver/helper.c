@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Compiling images: they go to the compile helper, another process that needs memory and time of its own,
- * over a unix socket. Requests and responses follow each other on it, one at a time.
+ * The compile helper: another process that needs memory and time of its own. Requests and responses follow each
+ * other on a unix socket, one at a time; wire.py has the same structs.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,11 +14,11 @@
 
 #include "module.h"
 
-#define WIRE_MAGIC 0x53474331u
+#define WIRE_MAGIC 0x53474332u
 #define OBJECT_BYTES_MAX (1ull << 30)
 
 struct request {
-    uint32_t magic, flags;
+    uint32_t magic, kind, number, zero;
     uint64_t length;
 };
 
@@ -105,100 +105,52 @@ static int receive_all(int fd, void *data, size_t bytes)
     return 0;
 }
 
-/* One exchange. *payload is malloc'ed: the object or the error text. */
-static int exchange(int fd, const void *image, size_t bytes, struct response *response, struct code **payload)
+/* The answer. *payload is malloc'ed: the object or the error text, terminated. */
+static int receive(int fd, struct response *response, struct blob **payload)
 {
-    struct request request = {WIRE_MAGIC, 0, bytes};
-    if (send_all(fd, &request, sizeof(request)) || send_all(fd, image, bytes) ||
-        receive_all(fd, response, sizeof(*response)))
+    if (receive_all(fd, response, sizeof(*response)))
         return -EPIPE;
     if (response->magic != WIRE_MAGIC || response->length > OBJECT_BYTES_MAX)
         return -EPROTO;
-    struct code *code = malloc(sizeof(*code) + response->length + 1);
-    if (!code)
+    struct blob *blob = malloc(sizeof(*blob) + response->length + 1);
+    if (!blob)
         return -ENOMEM;
-    atomic_init(&code->references, 1);
-    code->bytes = response->length;
-    if (receive_all(fd, code->data, code->bytes)) {
-        free(code);
+    blob->bytes = response->length;
+    if (receive_all(fd, blob->data, blob->bytes)) {
+        free(blob);
         return -EPIPE;
     }
-    code->data[code->bytes] = '\0';
-    *payload = code;
+    blob->data[blob->bytes] = '\0';
+    *payload = blob;
     return 0;
 }
 
-/* A socket on which an exchange broke off is of no more use; the next compilation starts a new helper. */
-static CUresult ask_helper(const void *image, size_t bytes, struct response *response, struct code **payload)
+static int exchange(int fd, const struct request *request, const struct blob *image, struct response *response,
+                    struct blob **payload)
 {
-    CUresult result = CUDA_SUCCESS;
+    if (send_all(fd, request, sizeof(*request)) || send_all(fd, image->data, image->bytes))
+        return -EPIPE;
+    return receive(fd, response, payload);
+}
+
+/* A socket on which an exchange broke off is of no more use; the next request starts a new helper. */
+CUresult helper_ask(enum helper_kind kind, size_t number, const struct blob *image, struct blob **payload)
+{
+    struct request request = {WIRE_MAGIC, kind, (uint32_t)number, 0, image->bytes};
+    struct response response = {.status = CUDA_ERROR_JIT_COMPILER_NOT_FOUND};
+    *payload = NULL;
     pthread_mutex_lock(&helper_lock);
     if (helper_fd < 0)
         helper_fd = connect_helper();
     if (helper_fd < 0) {
         helper_fd = -1;
-        result = CUDA_ERROR_JIT_COMPILER_NOT_FOUND;
-    } else if (exchange(helper_fd, image, bytes, response, payload)) {
+    } else if (exchange(helper_fd, &request, image, &response, payload)) {
         close(helper_fd);
         helper_fd = -1;
-        result = CUDA_ERROR_JIT_COMPILER_NOT_FOUND;
     }
     pthread_mutex_unlock(&helper_lock);
-    if (result)
-        driver_log("the compile helper (VGPU_SOFTGPU_PYTHON -m gpu_proxy.softgpu.compiler) did not answer");
-    return result;
-}
-
-static void report(struct jit_log *log, const char *text, size_t bytes)
-{
-    driver_log("%.*s", (int)(bytes < 900 ? bytes : 900), text);
-    if (!log || !log->error || !log->error_bytes)
-        return;
-    size_t kept = bytes < log->error_bytes - 1 ? bytes : log->error_bytes - 1;
-    memcpy(log->error, text, kept);
-    log->error[kept] = '\0';
-    if (log->error_size_slot)
-        *log->error_size_slot = (void *)(uintptr_t)(kept + 1);
-}
-
-CUresult code_compile_bytes(const void *data, size_t bytes, struct jit_log *log, struct code **code)
-{
-    struct response response;
-    struct code *payload = NULL;
-    if (log && log->info_size_slot)
-        *log->info_size_slot = NULL;
-    TRY(ask_helper(data, bytes, &response, &payload));
-    if (response.status == 0) {
-        if (log && log->error_size_slot)
-            *log->error_size_slot = NULL;
-        *code = payload;
-        return CUDA_SUCCESS;
-    }
-    report(log, (const char *)payload->data, payload->bytes);
-    free(payload);
-    return (CUresult)response.status;
-}
-
-CUresult code_compile(const void *image, struct jit_log *log, struct code **code)
-{
-    const void *start = NULL;
-    size_t bytes = 0;
-    TRY(image_bytes(image, &start, &bytes));
-    return code_compile_bytes(start, bytes, log, code);
-}
-
-void code_put(struct code *code)
-{
-    if (atomic_fetch_sub(&code->references, 1) == 1)
-        free(code);
-}
-
-CUresult code_open(const struct code *code, struct sg_image **image)
-{
-    char error[SG_ERROR_BYTES] = "";
-    int result = sg_image_load(code->data, code->bytes, image, error);
-    if (!result)
-        return CUDA_SUCCESS;
-    driver_log("%s", error[0] ? error : strerror(-result));
-    return result == -ENOMEM ? CUDA_ERROR_OUT_OF_MEMORY : CUDA_ERROR_INVALID_IMAGE;
+    if (*payload)
+        return (CUresult)response.status;
+    driver_log("the compile helper (VGPU_SOFTGPU_PYTHON -m gpu_proxy.softgpu.compiler) did not answer");
+    return CUDA_ERROR_JIT_COMPILER_NOT_FOUND;
 }

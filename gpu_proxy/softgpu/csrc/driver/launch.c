@@ -86,6 +86,7 @@ CUresult launch_prepare(struct context *context, struct function *function, cons
     TRY(check_shape(kernel, shape));
     NEED(shape->shared <= (uint32_t)function_max_dynamic(kernel, &function->settings));
     TRY(check_cooperative(context, function, shape));
+    TRY(function_load(function));
     TRY(gather(kernel, params, extra, buffer));
     *work = (struct work_kernel){.function = function, .dynamic_shared = shape->shared,
                                  .param_bytes = kernel->param_bytes, .cooperative = shape->cooperative,

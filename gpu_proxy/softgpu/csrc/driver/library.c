@@ -11,8 +11,6 @@
 static void library_free(struct object *object)
 {
     struct library *library = (struct library *)object;
-    if (library->image)
-        sg_image_unload(library->image);
     if (library->code)
         code_put(library->code);
     pthread_mutex_destroy(&library->lock);
@@ -33,7 +31,8 @@ static CUresult make_kernel(struct library *library, size_t index)
     struct kernel *kernel = calloc(1, sizeof(*kernel));
     if (!kernel)
         return CUDA_ERROR_OUT_OF_MEMORY;
-    *kernel = (struct kernel){.library = library, .index = index, .shape = sg_image_kernel(library->image, index),
+    *kernel = (struct kernel){.library = library, .index = index,
+                              .shape = sg_image_kernel(library->code->shape, index),
                               .settings = {.max_dynamic_shared = -1, .carveout = -1}};
     if (object_register(&kernel->object, KIND_KERNEL, kernel_free)) {
         free(kernel);
@@ -46,8 +45,7 @@ static CUresult make_kernel(struct library *library, size_t index)
 
 static CUresult fill(struct library *library)
 {
-    TRY(code_open(library->code, &library->image));
-    size_t count = sg_image_kernel_count(library->image);
+    size_t count = sg_image_kernel_count(library->code->shape);
     library->kernels = calloc(count + 1, sizeof(struct kernel *));
     if (!library->kernels)
         return CUDA_ERROR_OUT_OF_MEMORY;
@@ -61,7 +59,7 @@ static CUresult fill(struct library *library)
 
 static void kill_kernels(struct library *library)
 {
-    size_t count = sg_image_kernel_count(library->image);
+    size_t count = sg_image_kernel_count(library->code->shape);
     for (size_t i = 0; i < count; i++)
         if (library->kernels[i] && object_kill(&library->kernels[i]->object))
             object_put(&library->kernels[i]->object);
@@ -87,7 +85,7 @@ static CUresult load(CUlibrary *out, const void *image, struct jit_log *log)
     if (!library)
         return CUDA_ERROR_OUT_OF_MEMORY;
     pthread_mutex_init(&library->lock, NULL);
-    CUresult result = code_compile(image, log, &library->code);
+    CUresult result = code_load(image, log, &library->code);
     if (!result)
         result = fill(library);
     if (!result) {

@@ -34,7 +34,7 @@ CUresult cuLibraryGetKernel(CUkernel *out, CUlibrary handle, const char *name)
     ENTER();
     NEED(out && name);
     GET_LIBRARY(library, handle);
-    TRY(image_find_kernel(library->image, name, &index));
+    TRY(image_find_kernel(library->code->shape, name, &index));
     *out = AS_HANDLE(CUkernel, library->kernels[index]);
     return CUDA_SUCCESS;
 }
@@ -58,7 +58,7 @@ CUresult cuLibraryGetGlobal(CUdeviceptr *dptr, size_t *bytes, CUlibrary handle, 
     ENTER_CONTEXT(context);
     NEED(name && (dptr || bytes));
     GET_LIBRARY(library, handle);
-    TRY(image_find_global(library->image, name, &index));
+    TRY(image_find_global(library->code->shape, name, &index));
     TRY(library_module(library, context, &module));
     if (dptr)
         *dptr = module->globals[index].address;
@@ -81,7 +81,7 @@ CUresult cuLibraryGetKernelCount(unsigned int *count, CUlibrary handle)
     ENTER();
     NEED(count);
     GET_LIBRARY(library, handle);
-    *count = (unsigned)sg_image_kernel_count(library->image);
+    *count = (unsigned)sg_image_kernel_count(library->code->shape);
     return CUDA_SUCCESS;
 }
 
@@ -90,7 +90,7 @@ CUresult cuLibraryEnumerateKernels(CUkernel *kernels, unsigned int room, CUlibra
     ENTER();
     NEED(kernels && room);
     GET_LIBRARY(library, handle);
-    size_t count = sg_image_kernel_count(library->image);
+    size_t count = sg_image_kernel_count(library->code->shape);
     for (size_t i = 0; i < count && i < room; i++)
         kernels[i] = AS_HANDLE(CUkernel, library->kernels[i]);
     return CUDA_SUCCESS;

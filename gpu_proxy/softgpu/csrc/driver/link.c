@@ -90,7 +90,7 @@ CUresult cuLinkComplete(CUlinkState state, void **image, size_t *bytes)
         return CUDA_ERROR_INVALID_HANDLE;
     CUresult result = link->text ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
     if (!result) /* errors belong here; the helper remembers what it has compiled */
-        result = code_compile_bytes(link->text, link->bytes, &link->log, &code);
+        result = code_load_bytes(link->text, link->bytes, &link->log, &code);
     if (!result) {
         code_put(code);
         if (image)

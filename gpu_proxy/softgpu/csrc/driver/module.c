@@ -4,6 +4,7 @@
  */
 #include "module.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -120,6 +121,7 @@ static CUresult make_function(struct module *module, size_t index)
     if (!function)
         return CUDA_ERROR_OUT_OF_MEMORY;
     function->module = module;
+    function->index = index;
     function->kernel = sg_image_kernel(module->image, index);
     function->settings = (struct function_settings){.max_dynamic_shared = -1, .carveout = -1};
     if (context_adopt(context, &function->object, KIND_FUNCTION, function_free)) {
@@ -142,6 +144,41 @@ CUresult module_function(struct module *module, size_t index, struct function **
     *out = result ? NULL : module->functions[index];
     if (*out)
         object_hold(&(*out)->object);
+    pthread_mutex_unlock(&module->lock);
+    return result;
+}
+
+static CUresult add(struct module *module, const struct blob *object)
+{
+    char error[SG_ERROR_BYTES] = "";
+    int result = sg_image_add(module->image, object->data, object->bytes, error);
+    if (!result)
+        return CUDA_SUCCESS;
+    driver_log("%s", error[0] ? error : strerror(-result));
+    return result == -ENOMEM ? CUDA_ERROR_OUT_OF_MEMORY : CUDA_ERROR_INVALID_IMAGE;
+}
+
+/* With the module's lock held. The functions come first: a kernel that is ready may call them. */
+static CUresult add_missing(struct module *module, const struct sg_kernel *kernel, const struct blob *object,
+                            const struct blob *functions)
+{
+    if (functions && !sg_image_has_functions(module->image))
+        TRY(add(module, functions));
+    return sg_kernel_is_ready(kernel) ? CUDA_SUCCESS : add(module, object);
+}
+
+CUresult function_load(struct function *function)
+{
+    const struct sg_kernel *kernel = function->kernel;
+    struct module *module = function->module;
+    const struct blob *object = NULL, *functions = NULL;
+    if (sg_kernel_is_ready(kernel))
+        return CUDA_SUCCESS;
+    TRY(code_kernel(module->code, function->index, &object));
+    if (kernel->calls_pointers)
+        TRY(code_functions(module->code, &functions));
+    pthread_mutex_lock(&module->lock);
+    CUresult result = add_missing(module, kernel, object, functions);
     pthread_mutex_unlock(&module->lock);
     return result;
 }

@@ -23,7 +23,7 @@ static CUresult load(CUmodule *out, const void *image, struct jit_log *log)
     struct module *module = NULL;
     ENTER_CONTEXT(context);
     NEED(out && image); /* allowed during a capture since CUDA 12.3 */
-    TRY(code_compile(image, log, &code));
+    TRY(code_load(image, log, &code));
     CUresult result = module_load(context, code, &module);
     code_put(code);
     if (!result)
@@ -89,7 +89,9 @@ CUresult cuModuleGetFunction(CUfunction *out, CUmodule handle, const char *name)
     if (!result)
         result = module_function(module, index, &function);
     if (!result) {
-        *out = AS_HANDLE(CUfunction, function);
+        result = function_load(function);
+        if (!result)
+            *out = AS_HANDLE(CUfunction, function);
         object_put(&function->object);
     }
     object_put(&module->object);

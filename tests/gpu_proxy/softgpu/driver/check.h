@@ -7,6 +7,7 @@
 #define DRIVER_CHECK_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,24 +47,53 @@ static inline int read_exactly(int fd, void *data, size_t bytes)
     return 0;
 }
 
-struct wire {
+struct request {
+    uint32_t magic, kind, number, zero;
+    uint64_t length;
+};
+
+struct response {
     uint32_t magic;
     int32_t status;
     uint64_t length;
 };
 
-/* An image that starts with "refuse" is answered with an error text. */
+enum { LOAD, KERNEL, FUNCTIONS, KINDS };
+
+static _Atomic unsigned asked[KINDS]; /* requests that the helper has answered */
+static _Atomic uint64_t last_bytes;   /* of the image in the last one */
+
+static int starts_with(const char *image, size_t bytes, const char *word)
+{
+    return bytes >= strlen(word) && memcmp(image, word, strlen(word)) == 0;
+}
+
+static void answer(int fd, uint32_t magic, CUresult status, const void *data, size_t bytes)
+{
+    struct response response = {magic, (int32_t)status, bytes};
+    CHECK(write(fd, &response, sizeof(response)) == sizeof(response));
+    CHECK(write(fd, data, bytes) == (ssize_t)bytes);
+}
+
+/* An image is its own index, and code says only what it is. Images that start with "refuse" are refused, and so
+ * is the code of those that start with "lazy bad". */
 static void *echo_helper(void *argument)
 {
     int fd = *(int *)argument;
-    struct wire head;
+    struct request head;
     while (read_exactly(fd, &head, sizeof(head)) == 0) {
-        char *image = malloc(head.length + 1);
+        char *image = malloc(head.length + 1), code[32];
         CHECK(image && read_exactly(fd, image, head.length) == 0);
-        int refuse = head.length > 6 && memcmp(image, "refuse", 6) == 0;
-        struct wire answer = {head.magic, refuse ? CUDA_ERROR_INVALID_PTX : 0, refuse ? 8 : head.length};
-        CHECK(write(fd, &answer, sizeof(answer)) == sizeof(answer));
-        CHECK(write(fd, refuse ? "bad line" : image, answer.length) == (ssize_t)answer.length);
+        CHECK(head.kind < KINDS);
+        atomic_fetch_add(&asked[head.kind], 1);
+        last_bytes = head.length;
+        int length = snprintf(code, sizeof(code), head.kind == KERNEL ? "code %u" : "functions", head.number);
+        if (starts_with(image, head.length, head.kind == LOAD ? "refuse" : "lazy bad"))
+            answer(fd, head.magic, CUDA_ERROR_INVALID_PTX, "bad line", 8);
+        else if (head.kind == LOAD)
+            answer(fd, head.magic, CUDA_SUCCESS, image, head.length);
+        else
+            answer(fd, head.magic, CUDA_SUCCESS, code, (size_t)length);
         free(image);
     }
     return NULL;

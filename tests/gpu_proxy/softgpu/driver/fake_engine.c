@@ -6,14 +6,11 @@
 #include "engine.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-
-struct sg_image {
-    uint64_t globals[2];
-};
 
 static struct sg_memory memory;
 
@@ -23,7 +20,7 @@ static const struct sg_param one_word[] = {{0, 4}};
 
 enum { FILL, WAIT_FLAG, SLEEP_MS, WRITE_NULL, TRAP, EMPTY, BOUNDED, KERNELS };
 
-static const struct sg_kernel kernels[KERNELS] = {
+static const struct sg_kernel all_kernels[KERNELS] = {
     [FILL] = {.name = "fill", .param_count = 3, .param_bytes = 16, .params = fill_params, .max_threads = 1024},
     [WAIT_FLAG] = {.name = "wait_flag", .param_count = 1, .param_bytes = 8, .params = one_pointer, .max_threads = 1024},
     [SLEEP_MS] = {.name = "sleep_ms", .param_count = 1, .param_bytes = 4, .params = one_word, .max_threads = 1024},
@@ -31,6 +28,13 @@ static const struct sg_kernel kernels[KERNELS] = {
     [TRAP] = {.name = "trap", .max_threads = 1024},
     [EMPTY] = {.name = "empty", .max_threads = 1024},
     [BOUNDED] = {.name = "bounded", .max_threads = 128, .static_shared_bytes = 1024},
+};
+
+struct sg_image {
+    uint64_t globals[2];
+    struct sg_kernel kernels[KERNELS];
+    int is_lazy; /* a kernel is ready when its code has been added */
+    _Atomic int is_ready[KERNELS], has_functions;
 };
 
 static const int counter_start = 42;
@@ -53,7 +57,15 @@ int sg_image_load(const void *object, size_t bytes, struct sg_image **image, cha
         return -EINVAL;
     }
     *image = calloc(1, sizeof(**image));
-    return *image ? 0 : -ENOMEM;
+    if (!*image)
+        return -ENOMEM;
+    (*image)->is_lazy = bytes >= 4 && memcmp(object, "lazy", 4) == 0;
+    for (int i = 0; i < KERNELS; i++) {
+        (*image)->kernels[i] = all_kernels[i];
+        (*image)->kernels[i].image = *image;
+        (*image)->kernels[i].calls_pointers = bytes >= 13 && memcmp(object, "lazy pointers", 13) == 0;
+    }
+    return 0;
 }
 
 void sg_image_unload(struct sg_image *image)
@@ -69,8 +81,7 @@ size_t sg_image_kernel_count(const struct sg_image *image)
 
 const struct sg_kernel *sg_image_kernel(const struct sg_image *image, size_t index)
 {
-    (void)image;
-    return &kernels[index];
+    return &image->kernels[index];
 }
 
 size_t sg_image_global_count(const struct sg_image *image)
@@ -94,6 +105,37 @@ int sg_image_finish(struct sg_image *image)
 {
     memcpy((void *)(uintptr_t)image->globals[0], &counter_start, sizeof(counter_start));
     return 0;
+}
+
+static int refuse_code(char *error, const char *text)
+{
+    (void)snprintf(error, SG_ERROR_BYTES, "fake engine: %s", text);
+    return -EINVAL;
+}
+
+/* The functions must come before the kernels that need them, and nothing twice. */
+int sg_image_add(struct sg_image *image, const void *object, size_t bytes, char error[SG_ERROR_BYTES])
+{
+    char text[32] = "";
+    unsigned number = 0;
+    memcpy(text, object, bytes < sizeof(text) ? bytes : sizeof(text) - 1);
+    if (strcmp(text, "functions") == 0)
+        return atomic_exchange(&image->has_functions, 1) ? refuse_code(error, "functions twice") : 0;
+    if (sscanf(text, "code %u", &number) != 1 || number >= KERNELS)
+        return refuse_code(error, "no code");
+    if (image->kernels[number].calls_pointers && !image->has_functions)
+        return refuse_code(error, "no functions");
+    return atomic_exchange(&image->is_ready[number], 1) ? refuse_code(error, "a kernel twice") : 0;
+}
+
+int sg_kernel_is_ready(const struct sg_kernel *kernel)
+{
+    return !kernel->image->is_lazy || kernel->image->is_ready[kernel - kernel->image->kernels];
+}
+
+int sg_image_has_functions(const struct sg_image *image)
+{
+    return image->has_functions;
 }
 
 static int stopped(const struct sg_launch *launch)
@@ -152,7 +194,7 @@ static int run_write(const struct sg_launch *launch, struct sg_fault *fault)
 int sg_run(const struct sg_launch *launch, struct sg_fault *fault)
 {
     uint32_t ms = 0;
-    switch (launch->kernel - kernels) {
+    switch (launch->kernel - launch->kernel->image->kernels) {
     case FILL:
         return run_fill(launch);
     case WAIT_FLAG:

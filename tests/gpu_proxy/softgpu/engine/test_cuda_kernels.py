@@ -4,13 +4,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
 from softgpu_harness import Gpu, Image, KernelFault, cuda_to_ptx
 
-from gpu_proxy.softgpu import compiler
+from gpu_proxy.softgpu import jobs
 
 pytestmark = [pytest.mark.toolkit, pytest.mark.usefixtures("cuda")]
 
@@ -235,20 +235,30 @@ extern "C" __global__ void lock_add(int *lock, int *value) {
 """
 
 
-@pytest.fixture(scope="module", params=["optimised", "debug"])
-def ptx(request: pytest.FixtureRequest, cuda: None) -> str:
-    """Debug code calls every function, so that barriers and shuffles happen inside of calls."""
-    return cuda_to_ptx(SOURCE, *(["-G"] if request.param == "debug" else [])).decode()
+@pytest.fixture(scope="module", params=["optimised", "debug", "lazy"])
+def build(request: pytest.FixtureRequest, cuda: None) -> str:
+    """Debug code calls every function, so that barriers and shuffles happen inside of calls. The
+    same code is also compiled kernel by kernel."""
+    return str(request.param)
 
 
 @pytest.fixture(scope="module")
-def compiled(ptx: str) -> bytes:
-    return compiler.compile_image(ptx.encode())
+def ptx(build: str) -> str:
+    return cuda_to_ptx(SOURCE, *([] if build == "optimised" else ["-G"])).decode()
+
+
+@pytest.fixture(scope="module")
+def load(ptx: str, build: str) -> Callable[[Gpu], Image]:
+    if build == "lazy":
+        loaded = jobs.load(ptx.encode(), compile_small=False)
+        return lambda gpu: gpu.load_lazily(ptx, loaded)
+    compiled = jobs.compile_whole(ptx.encode())
+    return lambda gpu: gpu.load_object(compiled)
 
 
 @pytest.fixture
-def image(gpu: Gpu, compiled: bytes) -> Iterator[Image]:
-    loaded = gpu.load_object(compiled)
+def image(gpu: Gpu, load: Callable[[Gpu], Image]) -> Iterator[Image]:
+    loaded = load(gpu)
     yield loaded
     loaded.unload()
 

@@ -6,9 +6,11 @@ from __future__ import annotations
 
 import pytest
 
+from gpu_proxy.softgpu.codegen import Program, Unit
 from gpu_proxy.softgpu.errors import PtxError, SoftGpuError, UnsupportedError, VersionError
 from gpu_proxy.softgpu.ptx import parse
 from gpu_proxy.softgpu.ptx.ast import Addr, Imm, Instr, Label, Masked, Pair, Reg, Sym, Vec
+from gpu_proxy.softgpu.ptx.outline import make_outline
 
 HEAD = ".version 8.5\n.target sm_80, debug\n.address_size 64\n"
 
@@ -116,7 +118,7 @@ def test_performance_directives() -> None:
         (
             HEAD + ".entry k() {\n mov.u32 %r1, 2;\n}",
             PtxError,
-            "destination in kernel 'k' that is no register",
+            "line 5: %r1 is not declared",
         ),
         (HEAD + ".entry k() {\n add.u32 $;\n}", PtxError, "line 5"),
         (HEAD + ".entry k() { ret;", PtxError, "found 'the end'"),
@@ -129,8 +131,10 @@ def test_performance_directives() -> None:
     ],
 )
 def test_errors_say_what_and_where(text: str, error: type[Exception], message: str) -> None:
-    from gpu_proxy.softgpu.codegen import generate
+    def compile_it() -> None:
+        unit = Unit(Program(make_outline(text), text))
+        unit.text(unit.program.kernels, pointers=True, index=True)
 
     with pytest.raises(error) as failed:
-        generate(parse(text))
+        compile_it()
     assert message in str(failed.value)

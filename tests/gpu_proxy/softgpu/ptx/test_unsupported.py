@@ -7,7 +7,11 @@ from __future__ import annotations
 import pytest
 from softgpu_harness import kernel
 
-from gpu_proxy.softgpu import compiler
+from gpu_proxy.softgpu import compiler, jobs
+
+
+def compile_whole(image: bytes) -> tuple[int, bytes]:
+    return compiler.answer(lambda: jobs.compile_whole(image))
 
 
 @pytest.mark.parametrize(
@@ -28,7 +32,7 @@ from gpu_proxy.softgpu import compiler
     ],
 )
 def test_unsupported_instructions(instruction: str) -> None:
-    status, text = compiler.answer(
+    status, text = compile_whole(
         kernel("u64 a", "mov.u32 %r1, 0;\n" + instruction + ";", name="foo").encode()
     )
     name = instruction.split(" ", 1)[0]
@@ -40,9 +44,7 @@ def test_unsupported_instructions(instruction: str) -> None:
 
 
 def test_modifiers_are_never_ignored() -> None:
-    status, text = compiler.answer(
-        kernel("u64 a", "ld.global.v3.u32 {%r1,%r2,%r3}, [%d1];").encode()
-    )
+    status, text = compile_whole(kernel("u64 a", "ld.global.v3.u32 {%r1,%r2,%r3}, [%d1];").encode())
     assert status == 218
     assert b"ld.global.v3.u32" in text
 
@@ -50,7 +52,7 @@ def test_modifiers_are_never_ignored() -> None:
 def test_external_functions() -> None:
     before = ".extern .func (.param .b64 r) cudaGetParameterBuffer (.param .b64 a);"
     code = "{ .param .b64 p; .param .b64 q; st.param.b64 [p], 1; call (q), cudaGetParameterBuffer, (p); }"
-    status, text = compiler.answer(kernel("u64 a", code, before=before).encode())
+    status, text = compile_whole(kernel("u64 a", code, before=before).encode())
     assert status == 218
     assert b"external device function 'cudaGetParameterBuffer'" in text
 
@@ -74,6 +76,6 @@ def test_garbage_inside_instructions_is_an_error_not_a_crash() -> None:
         "mov.u32 {%r1}, {%r2};",
         "vote.sync.ballot.b32 %r1, %r2, 1;",
     ):
-        status, text = compiler.answer(kernel("u64 a", code).encode())
+        status, text = compile_whole(kernel("u64 a", code).encode())
         assert status == 218, code
         assert b"internal" not in text, (code, text)

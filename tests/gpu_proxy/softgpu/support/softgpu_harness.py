@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from demo import toolkit
-from gpu_proxy.softgpu import compiler
+from gpu_proxy.softgpu import compiler, jobs
 
 CSRC = Path(compiler.__file__).parent / "csrc"
 FLAGS = [
@@ -88,6 +88,7 @@ class _Kernel(ctypes.Structure):
         ("required_block", ctypes.c_uint32 * 3),
         ("ptx_version", ctypes.c_uint32),
         ("target", ctypes.c_uint32),
+        ("calls_pointers", ctypes.c_uint32),
         ("image", ctypes.c_void_p),
         ("code", ctypes.c_void_p),
     ]
@@ -192,9 +193,39 @@ class Image:
         """A global's current bytes."""
         return ctypes.string_at(*self.globals[name])
 
+    def add(self, compiled: bytes) -> None:
+        """Load more code of this module."""
+        error = ctypes.create_string_buffer(ERROR_BYTES)
+        if self.gpu.lib.sg_image_add(self.handle, compiled, len(compiled), error) != 0:
+            raise ValueError(error.value.decode())
+
+    def is_ready(self, name: str) -> bool:
+        """Whether a kernel has code."""
+        return bool(self.gpu.lib.sg_kernel_is_ready(self.kernels[name]))
+
     def unload(self) -> None:
         """Free the image."""
         self.gpu.lib.sg_image_unload(self.handle)
+
+
+class LazyImage(Image):
+    """A module whose kernels are compiled one by one, when they are first run."""
+
+    def __init__(self, gpu: Gpu, handle: int, image: bytes, outline: bytes) -> None:
+        super().__init__(gpu, handle)
+        self.image, self.outline = image, outline
+
+    def run(self, name: str, *args: Any, **options: Any) -> None:
+        """Compile the kernel and what it needs, then launch it."""
+        if not self.is_ready(name):
+            if self.kernels[name].contents.calls_pointers and not self._has_functions():
+                self.add(jobs.compile_functions(self.image, self.outline))
+            number = list(self.kernels).index(name)
+            self.add(jobs.compile_kernel(self.image, self.outline, number))
+        super().run(name, *args, **options)
+
+    def _has_functions(self) -> bool:
+        return bool(self.gpu.lib.sg_image_has_functions(self.handle))
 
 
 def _encode(arg: Any, size: int) -> bytes:
@@ -275,6 +306,14 @@ class Gpu:
         lib.sg_image_bind.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_uint64]
         lib.sg_image_finish.argtypes = lib.sg_image_unload.argtypes = [ctypes.c_void_p]
         lib.sg_image_unload.restype = None
+        lib.sg_image_add.argtypes = [
+            ctypes.c_void_p,
+            ctypes.c_char_p,
+            ctypes.c_size_t,
+            ctypes.c_char_p,
+        ]
+        lib.sg_kernel_is_ready.argtypes = [ctypes.POINTER(_Kernel)]
+        lib.sg_image_has_functions.argtypes = [ctypes.c_void_p]
 
     def _check_host(self, address: int, size: int, _is_write: int) -> int:
         return int(
@@ -313,17 +352,26 @@ class Gpu:
 
     def load_object(self, compiled: bytes) -> Image:
         """Load an object file."""
+        return Image(self, self._load(compiled))
+
+    def load_lazily(self, ptx: str, loaded: bytes = b"") -> LazyImage:
+        """Load PTX as if it was large; `loaded` is what the helper would have kept."""
+        loaded = loaded or jobs.load(ptx.encode(), compile_small=False)
+        outline, index = jobs.split_loaded(loaded)
+        return LazyImage(self, self._load(index), ptx.encode(), outline)
+
+    def _load(self, compiled: bytes) -> int:
         handle = ctypes.c_void_p()
         error = ctypes.create_string_buffer(ERROR_BYTES)
         result = self.lib.sg_image_load(compiled, len(compiled), ctypes.byref(handle), error)
         if result != 0:
             raise ValueError(error.value.decode())
         assert handle.value is not None
-        return Image(self, handle.value)
+        return handle.value
 
     def compile(self, ptx: str) -> Image:
         """Compile and load PTX."""
-        return self.load_object(compiler.compile_image(ptx.encode()))
+        return self.load_object(jobs.compile_whole(ptx.encode()))
 
 
 def kernel(
