@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 from gpu_proxy._executor import lib
 from gpu_proxy.handlers import handles
 from gpu_proxy.handlers.generic import install, object_of
-from gpu_proxy.request import CallError, Request
+from gpu_proxy.request import CallError, Later, Request
 from idm.api.types import Kind
 
 if TYPE_CHECKING:
     from gpu_proxy.worker import Worker
 
 INVALID_VALUE = 1
+NOT_SUPPORTED = 801
 ATTRIBUTES = 32
 # CUfunction_attribute numbers that no call changes.
 FIXED_ATTRIBUTES = (0, 1, 2, 3, 4, 5, 6, 7, 10)
@@ -83,30 +84,49 @@ def _about(worker: Worker, item: int, *, kernel: bool) -> dict[str, bytes]:
 
 
 @handles("module_get_function")
-def module_get_function(worker: Worker, request: Request) -> dict[str, bytes]:
-    """A function of a module."""
-    driver, made = worker.driver, ctypes.c_uint64()
+def module_get_function(worker: Worker, request: Request) -> Later:
+    """A function of a module. A driver that compiles or loads lazily does it now, on a lane."""
     module = object_of(worker, request["module"], Kind.MODULE)
     name = ctypes.create_string_buffer(request["name"])
-    driver.call_named("cuModuleGetFunction", ctypes.addressof(made), module, ctypes.addressof(name))
-    function = made.value
-    results = _about(worker, function, kernel=False)
-    context = request.context
-    install(worker, request["function"], Kind.FUNCTION, function, context, request["module"])
-    return results
+
+    def finish() -> dict[str, bytes]:
+        made = ctypes.c_uint64()
+        where = ctypes.addressof(made), module, ctypes.addressof(name)
+        worker.driver.call_named("cuModuleGetFunction", *where)
+        results = _about(worker, made.value, kernel=False)
+        handle, context = request["function"], request.context
+        install(worker, handle, Kind.FUNCTION, made.value, context, request["module"])
+        return results
+
+    return Later(finish)
 
 
 @handles("library_get_kernel")
-def library_get_kernel(worker: Worker, request: Request) -> dict[str, bytes]:
-    """A kernel of a library."""
-    driver, made = worker.driver, ctypes.c_uint64()
+def library_get_kernel(worker: Worker, request: Request) -> Later:
+    """A kernel of a library. It is loaded now, on a lane, so that no launch has to wait for it."""
     library = object_of(worker, request["library"], Kind.LIBRARY)
     name = ctypes.create_string_buffer(request["name"])
-    driver.call_named("cuLibraryGetKernel", ctypes.addressof(made), library, ctypes.addressof(name))
-    kernel = made.value
-    results = _about(worker, kernel, kernel=True)
-    install(worker, request["function"], Kind.FUNCTION, kernel, 0, request["library"])
-    return results
+
+    def finish() -> dict[str, bytes]:
+        made = ctypes.c_uint64()
+        where = ctypes.addressof(made), library, ctypes.addressof(name)
+        worker.driver.call_named("cuLibraryGetKernel", *where)
+        _load(worker, made.value)
+        results = _about(worker, made.value, kernel=True)
+        install(worker, request["function"], Kind.FUNCTION, made.value, 0, request["library"])
+        return results
+
+    return Later(finish)
+
+
+def _load(worker: Worker, kernel: int) -> None:
+    function = ctypes.c_uint64()
+    worker.driver.call_named("cuKernelGetFunction", ctypes.addressof(function), kernel)
+    try:
+        worker.driver.call_named("cuFuncLoad", function.value)
+    except CallError as error:
+        if error.status != NOT_SUPPORTED:  # by a driver older than 12.4
+            raise
 
 
 @handles("function_info")

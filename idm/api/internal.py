@@ -89,11 +89,11 @@ call(0x0F0A, "vgpuLibraryLoad", 0, handler="library_load", lane=True, no_context
      info_bytes=c_uint, info=bytes_out("info_bytes"),
      error_bytes=c_uint, error=bytes_out("error_bytes"))
 # A kernel with all that the front end answers or checks without asking again.
-call(0x0F0B, "vgpuModuleGetFunction", 0, handler="module_get_function",
+call(0x0F0B, "vgpuModuleGetFunction", 0, handler="module_get_function", lane=True,
      function=creates(handle(Kind.FUNCTION), parent="module"), module=handle(Kind.MODULE),
      name=string_in, info=out(FUNCTION_INFO), capacity=c_uint,
      layout=array_out(PARAM_INFO, "capacity"))
-call(0x0F0C, "vgpuLibraryGetKernel", 0, handler="library_get_kernel",
+call(0x0F0C, "vgpuLibraryGetKernel", 0, handler="library_get_kernel", lane=True,
      function=creates(handle(Kind.FUNCTION), parent="library"), library=handle(Kind.LIBRARY),
      name=string_in, info=out(FUNCTION_INFO), capacity=c_uint,
      layout=array_out(PARAM_INFO, "capacity"))
