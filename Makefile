@@ -4,7 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := $(BIN)/python
 
-.PHONY: help build demo test lint gpu test-xen toolkits coverage-page wheel package clean
+GUEST := PYTHONPATH=kernel-builder $(RUN) -m guest_image
+
+.PHONY: help build demo test lint gpu toolkits coverage-page wheel package clean
+.PHONY: test-xen guest-image guest-lock guest-reproduce
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1: /p' $(MAKEFILE_LIST)
@@ -60,6 +63,15 @@ package: wheel ## install the wheel into an environment of its own and use its c
 	rm -rf build/installed && $(PYTHON) -m venv build/installed
 	build/installed/bin/pip install --quiet --disable-pip-version-check dist/*.whl pytest pytest-timeout
 	build/installed/bin/python -m pytest tests/end_to_end/test_installed.py
+
+guest-image: build ## kernel and root image of a pod domain, in build/guest
+	@$(GUEST) $(if $(SOURCES),--sources $(SOURCES)) $(if $(FOLDER),--folder $(FOLDER)) $(GUEST_ARGS)
+
+guest-lock: build ## take Debian's newest packages for it
+	@$(GUEST) lock $(if $(SOURCES),--sources $(SOURCES))
+
+guest-reproduce: build ## build it twice, the kernel too, and compare every byte
+	@$(GUEST) reproduce --kernel $(if $(SOURCES),--sources $(SOURCES))
 
 clean: ## remove what was built
 	rm -rf build dist libvgpu/_lib gpu_proxy/softgpu/_lib gpu_proxy/_executor*.so idm/_ring*.so

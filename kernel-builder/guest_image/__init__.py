@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Builds what a pod domain boots: kernel and root image. `kernel-builder/README.md` is the runbook."""
+"""Builds what a pod domain boots: kernel and root image. `../README.md` is the runbook."""

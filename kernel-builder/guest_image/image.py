@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from guest_image.lock import Package
@@ -25,12 +26,15 @@ def image_key(packages: list[Package], driver: Path) -> str:
     return digest(tree_key(packages), own_key(driver), Path(__file__).read_text(), maker)
 
 
-def build_image(packages: list[Package], driver: Path, places: Places, key: str) -> Path:
+def build_image(
+    packages: list[Package], fetch: Callable[[], None], driver: Path, places: Places, key: str
+) -> Path:
     """The image; made when no earlier build left it."""
     kept = places.cache / f"root-{key}.erofs"
     if kept.exists():
         return kept
-    base = build_tree(packages, places)
+    base = build_tree(packages, fetch, places)
+    os.utime(base)
     with tempfile.TemporaryDirectory(dir=places.work, prefix="root-") as name, step("root image"):
         tree = Path(name) / "tree"
         shutil.copytree(base, tree, symlinks=True)

@@ -9,15 +9,15 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from guest_image.places import HERE, ROOT, GuestError, digest_of_files, run, tool
+from guest_image.places import HERE, ROOT, GuestError, digest, digest_of_files, run, sha256_of, tool
 from guest_image.tree import LIBRARIES, compile_python
 
 INIT = HERE / "init"
 FILES = HERE / "files"
 PACKAGES = "usr/lib/python3/dist-packages"
-# musl, linked statically: the first process needs nothing of the image, and the compiler comes
-# with the environment, so the machine's own does not matter.
-CC = (sys.executable, "-m", "ziglang", "cc", "-target", "x86_64-linux-musl", "-static", "-s")
+# Linked statically: the first process needs nothing of the image, and the image's libc may be older
+# than that of the machine that builds it.
+CC = ("gcc", "-static", "-s")
 CFLAGS = ("-std=gnu11", "-Os", "-Wall", "-Wextra", "-Werror", "-Wconversion", "-Wshadow", "-Wvla")
 # Programs of busybox that must not hide our own.
 OURS = ("init", "linuxrc", "poweroff", "reboot", "halt")
@@ -41,7 +41,9 @@ def own_key(driver: Path) -> str:
     files = [*INIT.glob("*.[ch]"), *idm_sources(), *FILES.rglob("*"), *driver.glob("*.so*")]
     files += [Path(__file__)]
     base = Path(os.path.commonpath(files))
-    return digest_of_files((file for file in files if file.is_file()), base)
+    libc = Path(run([tool("gcc"), "-print-file-name=libc.a"]).strip())
+    names = (file for file in files if file.is_file())
+    return digest(digest_of_files(names, base), sha256_of(libc), run([tool("gcc"), "--version"]))
 
 
 def build_init(out: Path) -> None:

@@ -80,7 +80,7 @@ class Places:
 
 
 def tool(name: str) -> str:
-    """A command's path; system directories count even where an unprivileged PATH leaves them out."""
+    """A command's path; system directories count even where a user's PATH leaves them out."""
     found = shutil.which(name) or shutil.which(name, path=SEARCH)
     if found is None:
         raise GuestError(f"missing: {name} (apt install {TOOLS[name]})")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from guest_image.elf import require_libraries
@@ -41,13 +41,17 @@ def tree_key(packages: Iterable[Package]) -> str:
     return digest(*recipe, *sorted(packages))
 
 
-def build_tree(packages: list[Package], places: Places) -> Path:
+def build_tree(packages: list[Package], fetch: Callable[[], None], places: Places) -> Path:
     """The unpacked root; made when no earlier build left it."""
     kept = places.cache / f"tree-{tree_key(packages)}"
     if kept.exists():
         return kept
+    fetch()
     places.work.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=places.work, prefix="tree-") as name, step("Debian's files"):
+    with (
+        tempfile.TemporaryDirectory(dir=places.work, prefix="tree-") as name,
+        step("Debian's files"),
+    ):
         tree = Path(name) / "tree"
         unpack(packages, places.packages, tree)
         prune(tree)
