@@ -20,13 +20,19 @@ class BackChannel:
     """One channel to one domain. `on_end(reason)` is called whenever a connected one ends."""
 
     def __init__(
-        self, store: Store, device: str, domain: int, own: int, on_end: Callable[[str], None]
+        self,
+        store: Store,
+        device: str,
+        domain: int,
+        own: int,
+        on_end: Callable[[str], None],
+        index: int = 0,
     ) -> None:
         self._store = store
         self.broker = Broker(domain)
         self._on_end = on_end
-        self._front = nodes.front_path(domain, device)
-        self._back = nodes.back_path(own, device, domain)
+        self._front = nodes.front_path(domain, device, index)
+        self._back = nodes.back_path(own, device, domain, index)
         self._generation = nodes.new_generation()
         self._peer = ""  # generation of the front end that is connected
         self._refused = ""  # and of one that was not worth connecting to

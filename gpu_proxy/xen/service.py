@@ -14,6 +14,7 @@ from collections.abc import Callable
 from gpu_proxy import log
 from gpu_proxy.errors import AlreadyRunning, ConfigError, StartError
 from gpu_proxy.settings import Settings, ZoneSettings, announced_zone
+from gpu_proxy.xen.back_channel import REPORT_MAX
 from gpu_proxy.xen.link import DomainLink
 from gpu_proxy.zone import Zone
 from idm.errors import StoreError
@@ -128,6 +129,8 @@ class XenService:
             zone = self._make_zone(settings)
         except (ConfigError, StartError) as error:
             self._refused.add(domain)
+            path = nodes.back_path(self._own, nodes.GPU, domain)
+            self._store.write(f"{path}/error", str(error)[:REPORT_MAX])
             self._log.error("domain-refused", domain=domain, text=str(error))
             return
         self._links[domain] = DomainLink(self._store, domain, self._own, zone)

@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """The xenstore nodes of a channel, in the manner of Xen's split drivers.
 
-    /local/domain/FRONT/device/DEVICE/0        made by the toolstack, then the front end's
+    /local/domain/FRONT/device/DEVICE/INDEX    made by the toolstack, then the front end's
         backend, backend-id                    by the toolstack
         version, generation, seen              by the front end: `generation` is its incarnation's
         ring-refs, event-channel               number, `seen` the back end's that it answers to
         state                                  1 made, 3 published, 4 connected, 6 closed
-    /local/domain/BACK/backend/DEVICE/FRONT/0  made by the toolstack, then the back end's
+    /local/domain/BACK/backend/DEVICE/FRONT/INDEX  made by the toolstack, then the back end's
         frontend, frontend-id                  by the toolstack, and more that the device needs
         version, generation, seen, error       by the back end
         state                                  1 made, 2 ready for a front end, 4 connected,
                                                6 closed
+
+A domain has one GPU device, of index 0, and an exec device for each command that the toolstack runs
+in it (idm.xen.exec_messages).
 
 Either side may die and begin again with a new generation; the other then lets go of all that
 belonged to the old one. References of a dead front end stay in xenstore, and are told from a live
@@ -19,15 +22,18 @@ one's by that.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Mapping
 from enum import IntEnum
+from functools import partial
 from typing import NamedTuple
 
-from idm.errors import ChannelError
+from idm.errors import ChannelError, StoreError
 from idm.xen.store import Store
 
 GPU, EXEC = "vgpu", "vgpu-exec"
+EXECS_MAX = 64  # commands of the toolstack in one domain at once
 PORT_MAX = REF_MAX = 1 << 32
 
 
@@ -52,29 +58,57 @@ class Published(NamedTuple):
     port: int
 
 
-def front_path(front: int, device: str) -> str:
+def front_path(front: int, device: str, index: int = 0) -> str:
     """Return the front end's directory."""
-    return f"/local/domain/{front}/device/{device}/0"
+    return f"{domain_path(front)}/device/{device}/{index}"
 
 
-def back_path(back: int, device: str, front: int) -> str:
+def back_path(back: int, device: str, front: int, index: int = 0) -> str:
     """Return the back end's directory."""
-    return f"/local/domain/{back}/backend/{device}/{front}/0"
+    return f"{domain_path(back)}/backend/{device}/{front}/{index}"
+
+
+def domain_path(domain: int) -> str:
+    """Return a domain's directory."""
+    return f"/local/domain/{domain}"
+
+
+def is_there(store: Store, domain: int) -> bool:
+    """Return whether the toolstack has made a domain's directory, and not yet removed it."""
+    return store.read(f"{domain_path(domain)}/domid") is not None
 
 
 def announce(
-    store: Store, device: str, front: int, back: int, more: Mapping[str, str | int] | None = None
-) -> None:
-    """Make both directories, as the toolstack does for a device. Needs its rights in xenstore."""
-    ours, theirs = front_path(front, device), back_path(back, device, front)
+    store: Store,
+    device: str,
+    front: int,
+    back: int,
+    more: Mapping[str, str | int] | None = None,
+    index: int = 0,
+) -> bool:
+    """Make both directories, as the toolstack does for a device. Needs its rights in xenstore.
+
+    False: they are there already. Raises StoreError, also when the front end's domain is gone.
+    """
+    return store.transact(lambda: _announce(store, device, front, back, more or {}, index))
+
+
+def _announce(
+    store: Store, device: str, front: int, back: int, more: Mapping[str, str | int], index: int
+) -> bool:
+    ours, theirs = front_path(front, device, index), back_path(back, device, front, index)
+    if not is_there(store, front):
+        raise StoreError(errno.ENOENT, f"domain {front} is gone")
+    if store.read(f"{ours}/backend") is not None:
+        return False
     for path, owner, reader in ((ours, front, back), (theirs, back, front)):
         store.mkdir(path)
         store.set_permissions(path, [f"n{owner}", f"r{reader}"])
     made = int(State.MADE)
-    below: dict[str, str | int] = {"frontend": ours, "frontend-id": front, **(more or {})}
+    below: dict[str, str | int] = {"frontend": ours, "frontend-id": front, **more}
     _write_all(store, theirs, {**below, "state": made}, back, front)
-    # `backend` last: a front end that sees it finds the rest.
     _write_all(store, ours, {"backend-id": back, "state": made, "backend": theirs}, front, back)
+    return True
 
 
 def _write_all(
@@ -85,14 +119,23 @@ def _write_all(
         store.set_permissions(f"{directory}/{name}", [f"n{owner}", f"r{reader}"])
 
 
-def withdraw(store: Store, device: str, front: int, back: int) -> None:
-    """Remove both directories."""
-    store.remove(front_path(front, device).rpartition("/")[0])
-    withdraw_back(store, device, front, back)
+def withdraw(store: Store, device: str, front: int, back: int, index: int = 0) -> None:
+    """Remove both directories, and what is empty then. Needs the toolstack's rights."""
+    for path in (front_path(front, device, index), back_path(back, device, front, index)):
+        store.transact(partial(_remove_upwards, store, path))
+
+
+def _remove_upwards(store: Store, path: str) -> None:
+    """Remove a device's directory, and `DEVICE` and `FRONT` above it when nothing is left there."""
+    store.remove(path)
+    above = path.rpartition("/")[0]
+    while above.rpartition("/")[2] not in ("device", "backend") and not store.children(above):
+        store.remove(above)
+        above = above.rpartition("/")[0]
 
 
 def withdraw_back(store: Store, device: str, front: int, back: int) -> None:
-    """Remove the back end's directory of a domain that is gone."""
+    """Remove the back end's directories of a domain that is gone."""
     store.remove(back_path(back, device, front).rpartition("/")[0])
 
 

@@ -15,16 +15,19 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from idm.errors import StoreError
 
 HEADER = struct.Struct("=IIII")
 PAYLOAD_MAX = 4096
 DIRECTORY, READ, WATCH, UNWATCH = 1, 2, 4, 5
+START_TRANSACTION, END_TRANSACTION = 6, 7
 WRITE, MKDIR, RM, SET_PERMS = 11, 12, 13, 14
 EVENT, ERROR, INTRODUCED = 15, 16, 17
 DEVICE, SOCKET = "/dev/xen/xenbus", "/run/xenstored/socket"
+TRANSACTION_TRIES = 100  # each time something else has changed a node that we had looked at
+T = TypeVar("T")
 
 
 class Event(NamedTuple):
@@ -45,7 +48,7 @@ class Store:
         except OSError as refused:
             self.fd = self._connect(refused)
         self._events: deque[Event] = deque()
-        self._number = 0
+        self._number = self._transaction = 0
         self.on_event: Callable[[], None] | None = None  # called when one arrives during a request
 
     def _connect(self, refused: OSError) -> int:
@@ -53,6 +56,7 @@ class Store:
         try:
             self._socket.connect(SOCKET)
         except OSError as error:
+            self._socket.close()
             text = f"no xenstore: {DEVICE}: {refused.strerror}; {SOCKET}: {error.strerror}"
             raise StoreError(error.errno or errno.EIO, text) from None
         return self._socket.fileno()
@@ -108,6 +112,31 @@ class Store:
         """Return whether a domain is there and alive."""
         return self._ask(INTRODUCED, f"{domain}\0".encode()).startswith(b"T")
 
+    def transact(self, work: Callable[[], T]) -> T:
+        """Let all requests of `work` take effect at once, or none. It may be called repeatedly."""
+        for _ in range(TRANSACTION_TRIES):
+            self._transaction = int(self._ask(START_TRANSACTION, b"\0").rstrip(b"\0"))
+            try:
+                result = work()
+            except BaseException:
+                self._end_transaction(commit=False)
+                raise
+            if self._end_transaction(commit=True):
+                return result
+        raise StoreError(errno.EAGAIN, "other domains keep changing the same nodes")
+
+    def _end_transaction(self, *, commit: bool) -> bool:
+        """End it; False when others have changed what was looked at."""
+        try:
+            self._ask(END_TRANSACTION, b"T\0" if commit else b"F\0")
+        except StoreError as error:
+            if error.errno != errno.EAGAIN:
+                raise
+            return False
+        finally:
+            self._transaction = 0
+        return True
+
     def watch(self, path: str, token: str) -> None:
         """Report changes at and below `path`; one event comes at once."""
         self._ask(WATCH, f"{path}\0{token}\0".encode())
@@ -130,7 +159,9 @@ class Store:
         if len(payload) > PAYLOAD_MAX:
             raise StoreError(errno.E2BIG, f"{len(payload)} bytes are more than xenstore takes")
         self._number += 1
-        os.write(self.fd, HEADER.pack(kind, self._number, 0, len(payload)) + payload)
+        os.write(
+            self.fd, HEADER.pack(kind, self._number, self._transaction, len(payload)) + payload
+        )
         while True:
             kind_of, number, body = self._take_message()
             if kind_of == EVENT:
