@@ -96,6 +96,16 @@ class FrontChannel:
         if not self._generation:
             return
         self._log(f"channel {self.directory} ends: {why}")
+        self._let_go()
+
+    def close(self) -> None:
+        """Let go of the channel for good: its nodes are gone."""
+        if self._backend:
+            self._store.unwatch(self._backend, self._backend)
+            self._backend = ""
+        self._let_go()
+
+    def _let_go(self) -> None:
         self._generation, self.connected = "", False
         if self._stream:
             self._stream.close()

@@ -11,9 +11,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from idm.errors import ChannelError
 from idm.xen import nodes
+from idm.xen.agent.exec import ExecService
 from idm.xen.agent.gpu import LIMIT_PATH, GpuSessions
+from idm.xen.agent.image_root import LIBRARIES, ImageRoot
+from idm.xen.agent.served import Served
+from idm.xen.agent.settings import setting
 from idm.xen.front_channel import FrontChannel
 from idm.xen.store import Store
 
@@ -27,70 +30,41 @@ def log(text: str) -> None:
 
 
 class Agent:
-    """One loop over xenstore, the channel and the applications."""
+    """One loop over xenstore, the channels, the applications and the toolstack's commands."""
 
-    def __init__(self, socket_path: Path, pages_max: int) -> None:
+    def __init__(self, store: Store, socket_path: Path, pages_max: int, image: ImageRoot) -> None:
         self._selector = selectors.DefaultSelector()
-        self._store = Store()
-        directory = f"device/{nodes.GPU}/0"
-        self._channel = FrontChannel(self._store, directory, log)
-        self._sessions = GpuSessions(
-            self._selector, self._channel, _listen(socket_path), pages_max, log
-        )
-        self._watched_events = -1
-        self._store.watch(f"device/{nodes.GPU}", nodes.GPU)
-        self._selector.register(self._store.fd, selectors.EVENT_READ, lambda: None)
+        self._store = store
+        channel = FrontChannel(store, f"device/{nodes.GPU}/0", log)
+        sessions = GpuSessions(self._selector, channel, _listen(socket_path), pages_max, log)
+        self._gpu = Served(self._selector, channel, sessions.received, sessions.lost)
+        self._exec = ExecService(self._selector, store, image, log)
+        store.watch(f"device/{nodes.GPU}", nodes.GPU)
+        self._selector.register(store.fd, selectors.EVENT_READ, lambda: None)
 
     def run(self) -> None:
         """Serve until killed."""
         while True:
-            self._move()
-            # Events come in with the answers to requests as well: the descriptor does not tell all.
-            self._look()
-            for key, _ in self._selector.select():
-                act: Callable[[], None] = key.data
-                act()
+            self.step(None)
+
+    def step(self, seconds: float | None) -> None:
+        """Do what there is to do, then wait for more and take it in."""
+        self._gpu.move()
+        self._exec.move()
+        # Events come in with the answers to requests as well: the descriptor does not tell all.
+        self._look()
+        for key, _ in self._selector.select(seconds):
+            act: Callable[[], None] = key.data
+            act()
 
     def _look(self) -> None:
         """Follow changed nodes until there are none."""
         while self._store.events():
-            was = self._channel.connected
-            if self._channel.look():
-                self._sessions.lost()
-            self._watch_channel()
-            if self._channel.connected and not was:
+            was = self._gpu.channel.connected
+            self._gpu.look()
+            self._exec.look()
+            if self._gpu.channel.connected and not was:
                 log("connected")
-
-    def _watch_channel(self) -> None:
-        events = self._channel.events
-        wanted = events.fd if events else -1
-        if wanted == self._watched_events:
-            return
-        if self._watched_events >= 0:
-            self._selector.unregister(self._watched_events)
-        if wanted >= 0:
-            self._selector.register(wanted, selectors.EVENT_READ, lambda: None)
-        self._watched_events = wanted
-
-    def _move(self) -> None:
-        """Carry messages both ways until nothing moves."""
-        try:
-            while received := self._channel.transfer():
-                for message in received:
-                    self._sessions.received(message)
-        except ChannelError as error:
-            self._end(str(error))
-        if self._channel.back_is_gone():
-            self._end("gpu-proxy has unmapped it")
-
-    def _end(self, why: str) -> None:
-        if self._watched_events >= 0:
-            self._selector.unregister(self._watched_events)
-            self._watched_events = -1
-        self._channel.end(why)
-        self._sessions.lost()
-        self._channel.look()  # The back end may have begun again before this.
-        self._watch_channel()
 
 
 def _listen(path: Path) -> socket.socket:
@@ -117,9 +91,16 @@ def main() -> None:
     parser.add_argument(
         "--session-pages", type=int, default=0, help="granted pages of one session at most"
     )
+    parser.add_argument("--image", metavar="DEVICE", help="root of commands; default: vgpu.image")
+    parser.add_argument(
+        "--libraries", type=Path, default=LIBRARIES, metavar="DIR", help="that has libcuda.so.1"
+    )
     options = parser.parse_args()
     os.umask(0o022)
-    Agent(options.socket, _pages_max(options.session_pages)).run()
+    store = Store()
+    image = options.image if options.image is not None else setting(store, "image")
+    root = ImageRoot(image, options.libraries)
+    Agent(store, options.socket, _pages_max(options.session_pages), root).run()
 
 
 if __name__ == "__main__":
