@@ -12,7 +12,14 @@ GpuProxyError
 ├── WorkerFailed           a worker could not be started, or ended before it was ready
 ├── ZygoteError            the zygote is gone or does not answer
 ├── SandboxError           the kernel refused a part of the sandbox
-└── CountersError          the counters' segment is missing or not ours
+├── CountersError          the counters' segment is missing or not ours
+└── DomainError            a pod domain cannot be made, found or used
+    ├── DomainMissing      there is no such domain
+    ├── DomainGone         the domain died while a command ran in it
+    ├── AgentSilent        no agent in the domain answers, or it has gone
+    ├── ExecutionCancelled  a signal came before the command had started; carries its number
+    ├── BackEndSilent      no gpu-proxy serves the domain
+    └── ToolFailed         xl, or a tool that makes an image, is missing or failed
 
 A front end that gets no session is idm.errors.Refused.
 """
@@ -70,3 +77,35 @@ class SandboxError(GpuProxyError):
 
 class CountersError(GpuProxyError):
     """The counters' segment is missing or not ours."""
+
+
+class DomainError(GpuProxyError):
+    """A pod domain cannot be made, found or used."""
+
+
+class DomainMissing(DomainError):
+    """There is no such domain."""
+
+
+class DomainGone(DomainError):
+    """The domain died while a command ran in it."""
+
+
+class AgentSilent(DomainError):
+    """No agent in the domain answers, or it has gone."""
+
+
+class ExecutionCancelled(DomainError):
+    """A signal came before the command had started."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"cancelled by signal {number}")
+        self.number = number
+
+
+class BackEndSilent(DomainError):
+    """No gpu-proxy serves the domain."""
+
+
+class ToolFailed(DomainError):
+    """A tool of the toolstack is missing or failed."""

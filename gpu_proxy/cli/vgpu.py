@@ -7,7 +7,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from gpu_proxy.cli import info, lib, run, top
+from gpu_proxy.cli import domain, info, lib, run, top
 from gpu_proxy.errors import GpuProxyError
 
 
@@ -15,7 +15,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the command line's description."""
     result = argparse.ArgumentParser(prog="vgpu", description="Use and watch GPU zones.")
     commands = result.add_subparsers(required=True, metavar="COMMAND")
-    for command in (lib, run, info, top):
+    for command in (lib, run, info, top, domain):
         command.add(commands)
     return result
 
