@@ -64,6 +64,9 @@ def _add_create(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     one.add_argument("--zone", default="", help="default: the domain's name")
     one.add_argument("--network", action="append", default=[], metavar="VIF", help="xl's syntax")
     one.add_argument("--grant-frames", type=int, default=0, metavar="N", help="max_grant_frames")
+    one.add_argument(
+        "--xl", action="append", default=[], metavar="LINE", help="a line for xl's configuration"
+    )
     one.add_argument("--backend", metavar="DOMAIN", help="where gpu-proxy runs; default: here")
     one.add_argument("--guest-dir", type=Path, metavar="DIR", help="kernel and root image")
     one.add_argument("--rm", action="store_true", help="destroy the domain when CMD has ended")
@@ -189,6 +192,7 @@ def pod_of(options: argparse.Namespace) -> Pod:
         vcpus=options.vcpus,
         grant_frames=options.grant_frames,
         networks=tuple(options.network),
+        more=tuple(options.xl),
         zone=options.zone,
         quota={key: value for key, value in quota.items() if value is not None},
     )

@@ -12,7 +12,7 @@ INSTALLED = Path("/usr/lib/vgpu/guest")
 CHECKOUT = Path(__file__).resolve().parents[2] / "build" / "guest"
 KERNELS = ("vmlinux", "bzImage")  # the first starts faster, the second is smaller
 ROOTS = ("root.erofs", "root.squashfs")
-OPTIONS = "console=hvc0 root=/dev/xvda ro panic=-1 quiet random.trust_cpu=on"
+OPTIONS = "root=/dev/xvda ro rootwait console=hvc0 panic=-1 quiet"
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ class Pod:
     vcpus: int = 1
     grant_frames: int = 0  # 0: xl's own default
     networks: tuple[str, ...] = ()  # xl's vif specifications
+    more: tuple[str, ...] = ()  # lines of xl's configuration; they win over ours
     zone: str = ""  # default: the domain's name
     quota: Mapping[str, str | int] = field(default_factory=dict)
 
@@ -53,6 +54,8 @@ def configuration(pod: Pod) -> str:
     options = pod.guest.options
     if pod.image:
         options += f" vgpu.image=/dev/{_device(len(pod.guest.disks))}"
+    if pod.grant_frames:  # the guest cannot see the number
+        options += f" vgpu.grant-frames={pod.grant_frames}"
     values: dict[str, object] = {
         "name": pod.name,
         "type": pod.kind,
@@ -75,7 +78,7 @@ def configuration(pod: Pod) -> str:
         if NOT_IN_A_VALUE.search(text):
             raise DomainError(f"{text!r} cannot be written in an xl configuration")
     lines = (f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in values.items())
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *pod.more]) + "\n"
 
 
 def _device(number: int) -> str:

@@ -102,7 +102,7 @@ def test_what_is_created(tmp_path: Path) -> None:
     options = parse(
         "create", "--name=a", "--memory=1G", "--gpu-memory=1G", "--sessions=2", "--vcpus=2",
         "--type=pv", "--network=bridge=br0", "--network=bridge=br1", f"--guest-dir={tmp_path}",
-        "--zone=z", "--image=image.erofs", "--grant-frames=128", "--", "nvidia-smi",
+        "--zone=z", "--image=image.erofs", "--grant-frames=128", "--xl=acpi = 0", "--", "nvidia-smi",
     )  # fmt: skip
     pod = domain.pod_of(options)
     assert pod == Pod(
@@ -114,6 +114,7 @@ def test_what_is_created(tmp_path: Path) -> None:
         vcpus=2,
         grant_frames=128,
         networks=("bridge=br0", "bridge=br1"),
+        more=("acpi = 0",),
         zone="z",
         quota={"device-memory": 1 << 30, "sessions": 2},
     )

@@ -38,7 +38,7 @@ type = "pv"
 kernel = "/guest/vmlinux"
 memory = 1024
 vcpus = 4
-extra = "root=/dev/xvda quiet vgpu.image=/dev/xvdb"
+extra = "root=/dev/xvda quiet vgpu.image=/dev/xvdb vgpu.grant-frames=128"
 disk = ["format=raw,vdev=xvda,access=ro,target=/guest/root.erofs", \
 "format=raw,vdev=xvdb,access=ro,target=/images/a, b.erofs"]
 on_poweroff = "destroy"
@@ -47,6 +47,8 @@ on_crash = "destroy"
 ramdisk = "/guest/initrd"
 max_grant_frames = 128
 vif = ["bridge=xenbr0", "mac=00:16:3e:00:00:01"]
+tsc_mode = "native"
+memory = 2048
 """
 
 
@@ -64,6 +66,7 @@ def test_a_full_configuration() -> None:
         vcpus=4,
         grant_frames=128,
         networks=("bridge=xenbr0", "mac=00:16:3e:00:00:01"),
+        more=('tsc_mode = "native"', "memory = 2048"),
     )
     assert configuration(pod) == FULL
 
