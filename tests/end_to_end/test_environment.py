@@ -61,14 +61,20 @@ assert read_u32(p) == 77
 
 
 def test_launch_blocking_makes_every_launch_wait(proxy):
+    """The kernel is let go once the thread sleeps: in the launch, or after it in the synchronize."""
     script = """
 from cu import *
 import threading, time
 context = start()
 view, flag = host_alloc(4096)
 kernel = function(module(), "wait_for")
+main = threading.get_native_id()
+def sleeps():
+    with open(f"/proc/self/task/{main}/syscall") as file:
+        return file.read().split()[0] == "7"  # poll
 def release():
-    time.sleep(0.2)
+    while not sleeps():
+        time.sleep(0.001)
     view[:4] = b"\\1\\0\\0\\0"
 threading.Thread(target=release).start()
 check(launch(kernel, 1, 1, u64(flag)))

@@ -2,11 +2,27 @@
 """Odd but legal use of libvgpu: it harms nobody, and nothing waits for ever."""
 
 import pytest
+from applications import wait_until
+
+from gpu_proxy.counters import CountersReader, segment_name
+from idm import handshake
+
+STAGING_BYTES = handshake.CHUNKS * handshake.CHUNK_BYTES
+
+
+def bytes_out(proxy, pid):
+    """What the worker of a process has begun to copy out."""
+    reader = CountersReader(segment_name(proxy.runtime_dir))
+    try:
+        found = [row for row in reader.read().sessions if row.pid == pid]
+    finally:
+        reader.close()
+    return found[0].counters["bytes_out"] if found else 0
 
 
 def test_many_threads_copy_out_at_the_same_time(proxy):
     """Each has a part of its copy in flight and wants room for the next, when all begin to end."""
-    proxy.run(
+    application = proxy.start(
         """
 import threading, time
 from cu import *
@@ -25,13 +41,17 @@ def work():
     copies.append(bytes(data))
 threads = [threading.Thread(target=work, daemon=True) for _ in range(48)]
 [t.start() for t in threads]
-time.sleep(1)
+hear()  # all of staging is in flight
 check(lib.cuMemsetD32Async(flag, 1, 1, other))
-deadline = time.monotonic() + 20
+deadline = time.monotonic() + 60
 [t.join(max(0, deadline - time.monotonic())) for t in threads]
 assert copies == [bytes(range(256)) * (size >> 8)] * 48, len(copies)
 """
     )
+    pid = application.process.pid
+    wait_until(lambda: bytes_out(proxy, pid) >= STAGING_BYTES, "every chunk is in flight", 60)
+    application.say()
+    application.end()
 
 
 @pytest.mark.parametrize("word", [0, 1, 2])
@@ -111,19 +131,25 @@ signal.setitimer(signal.ITIMER_REAL, 0)
 def test_exit_while_other_threads_call(proxy):
     proxy.run(
         """
-import ctypes, os, threading, time
+import ctypes, threading
 from cu import *
 context = start()
 p = alloc(1 << 20)
 f = function(module(), "add_to")
+busy = threading.Semaphore(0)
 def work():
     check(lib.cuCtxSetCurrent(context))
+    rounds = 0
     while True:
         if launch(f, 1, 1, u64(p), u32(1)) or lib.cuCtxSynchronize():
             return
+        rounds += 1
+        if rounds == 5:
+            busy.release()
 for _ in range(8):
     threading.Thread(target=work, daemon=True).start()
-time.sleep(0.3)
+for _ in range(8):
+    busy.acquire()
 ctypes.CDLL(None).exit(0)
 """
     )
