@@ -26,6 +26,7 @@ class ZoneConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     group: int | str = ""  # default: the owner's group
     device_memory: int | str = 0  # default: the whole device
     host_memory: int | str = 0  # default: half of this machine's memory
+    worker_memory: int | str = 0  # of each worker's cgroup; default: half of this machine's memory
     sessions: Count = 256
     handles: Annotated[int, msgspec.Meta(ge=1, le=1 << 30)] = 4 * HANDLE_MAX
     isolation: str = "shared"
@@ -42,6 +43,7 @@ class WorkersConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     stderr: bool = False  # keep the daemon's standard error in workers: for debugging only
     hello_seconds: Seconds = 5.0
     ready_seconds: Seconds = 60.0
+    cgroup: str = "auto"  # under which workers get memory cgroups: a path, auto, none
     # Works that the driver takes in one stream without blocking; default: 1024, with --stub 65,536.
     stream_queue: Works | None = None
 

@@ -12,6 +12,7 @@ GpuProxyError
 ├── WorkerFailed           a worker could not be started, or ended before it was ready
 ├── ZygoteError            the zygote is gone or does not answer
 ├── SandboxError           the kernel refused a part of the sandbox
+├── CgroupUnavailable      workers cannot have memory cgroups of their own
 ├── CountersError          the counters' segment is missing or not ours
 └── DomainError            a pod domain cannot be made, found or used
     ├── DomainMissing      there is no such domain
@@ -73,6 +74,10 @@ class ZygoteError(GpuProxyError):
 
 class SandboxError(GpuProxyError):
     """The kernel refused a part of the sandbox."""
+
+
+class CgroupUnavailable(GpuProxyError):
+    """Workers cannot have memory cgroups of their own; the text says why."""
 
 
 class CountersError(GpuProxyError):

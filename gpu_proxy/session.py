@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any
 from gpu_proxy import log
 from gpu_proxy import spawn_request as requests
 from gpu_proxy import worker_messages as messages
+from gpu_proxy.cgroups import Cgroups, WorkerGroup
 from gpu_proxy.compile_helper import CompileHelper
 from gpu_proxy.errors import QuotaExceeded, ZygoteError
+from gpu_proxy.sizes import format_size
 from gpu_proxy.worker_peer import WorkerPeer
 from gpu_proxy.zygote_link import Child
 from idm import handshake
@@ -46,6 +48,7 @@ class Session:
         self._worker: Child | None = None
         self._peer: WorkerPeer | None = None
         self._helper: CompileHelper | None = None
+        self._group: WorkerGroup | None = None
         loop = asyncio.get_running_loop()
         self._ready: asyncio.Future[None] = loop.create_future()
         self._ended: asyncio.Future[str] = loop.create_future()
@@ -138,7 +141,15 @@ class Session:
             )
         if self._helper:
             self._helper.worker_has_its_end()
+        if self.zone.groups:
+            await self._limit_memory(self.zone.groups, self._worker.pid)
         self._worker.watch(lambda: self.end("worker-exited"))
+
+    async def _limit_memory(self, groups: Cgroups, pid: int) -> None:
+        """Put the worker into a cgroup of its own, before it reads anything from the zone."""
+        make = groups.make
+        self._group = await asyncio.to_thread(make, self.number, self.zone.settings.worker_memory)
+        await asyncio.to_thread(self._group.add, pid)
 
     async def _until_ready(self) -> None:
         waited: set[asyncio.Future[Any]] = {self._ready, self._ended}
@@ -200,6 +211,8 @@ class Session:
         status = await self._worker_status()
         counted = self.counters()
         if reason is not None:
+            if self._group and self._group.was_exhausted():
+                reason = f"worker-memory: over {format_size(self._group.limit)}"
             self._report(reason, status, counted)
         self.zone.ended(self, counted)
         await self._release()
@@ -233,6 +246,8 @@ class Session:
         self.front.close()
         if self._worker:
             self._worker.close()
+        if self._group and not await self._group.remove():
+            self._log.error("cgroup-not-removed", path=str(self._group.path))
         if self._helper:
             self._helper.close()
         if self.memory:

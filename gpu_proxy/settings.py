@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from gpu_proxy import cgroups
 from gpu_proxy.config import (
     ZONES_MAX,
     Config,
@@ -36,6 +37,7 @@ class ZoneSettings:
     gid: int
     device_memory: int
     host_memory: int
+    worker_memory: int
     sessions: int
     handles: int
     isolation: str
@@ -91,6 +93,7 @@ def resolve(config: Config, source: Source, *, stub: bool, xen: bool = False) ->
     named = config.zone or {DEFAULT_ZONE: ZoneConfig()}
     zones = tuple(_zone(n, i, z, source) for i, (n, z) in enumerate(named.items()))
     _check_isolation(zones, source)
+    _check_cgroup(config.workers.cgroup, source)
     _check_domains(zones, source, xen=xen)
     return Settings(stub, runtime_dir, state_dir, config.executor, config.workers, zones, xen=xen)
 
@@ -100,6 +103,11 @@ def announced_zone(name: str, domain: int, given: dict[str, str]) -> ZoneSetting
     text = f"{name}:" + ",".join(f"{key}={value}" for key, value in given.items())
     name, zone = parse_zone_option(text)
     return _zone(name, ZONES_MAX + domain, zone, Source())
+
+
+def _check_cgroup(cgroup: str, source: Source) -> None:
+    if cgroup not in (cgroups.AUTO, cgroups.NONE) and not Path(cgroup).is_absolute():
+        raise source.error("workers.cgroup", f"{cgroup!r} is no absolute path, auto or none")
 
 
 def _check_domains(zones: tuple[ZoneSettings, ...], source: Source, *, xen: bool) -> None:
@@ -134,6 +142,7 @@ def _zone(name: str, index: int, zone: ZoneConfig, source: Source) -> ZoneSettin
         gid=looked_up("group", lambda value: _gid(value, uid, owned=zone.owner != "")),
         device_memory=looked_up("device_memory", parse_size),
         host_memory=looked_up("host_memory", parse_size) or _half_of_memory(),
+        worker_memory=looked_up("worker_memory", parse_size) or _half_of_memory(),
         sessions=zone.sessions,
         handles=zone.handles,
         isolation=zone.isolation,

@@ -12,10 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from gpu_proxy import devices, host_memory_risk, log
+from gpu_proxy import cgroups, devices, host_memory_risk, log
+from gpu_proxy.cgroups import Cgroups
 from gpu_proxy.counters import CountersWriter, segment_name
 from gpu_proxy.counters_source import daemon_rows
-from gpu_proxy.errors import AlreadyRunning, StartError
+from gpu_proxy.errors import AlreadyRunning, CgroupUnavailable, StartError
 from gpu_proxy.listener import PRIVATE
 from gpu_proxy.plans import plan_zone
 from gpu_proxy.settings import Settings, ZoneSettings
@@ -72,9 +73,10 @@ class Supervisor:
         snapshot = await devices.take_snapshot(self.settings.probe_module, library)
         if not self.settings.stub:
             self._check_host_memory(snapshot)
+        groups = self._find_cgroups()  # before the zygote, which must not stay in the daemon's own
         self._zygote = ZygoteLink(self._zygote_arguments(library))
         await self._zygote.start()
-        make_zone = self._zone_maker(snapshot, library, self._zygote)
+        make_zone = self._zone_maker(snapshot, library, self._zygote, groups)
         self._own_zones = [make_zone(zone) for zone in self.settings.zones if not zone.domain]
         self._counters = CountersWriter(segment_name(self.settings.runtime_dir))
         self._count(snapshot)
@@ -115,6 +117,22 @@ class Supervisor:
         if not risks:
             self._log.info("host-memory-safe", text="neither HMM nor ATS is in use")
 
+    def _find_cgroups(self) -> Cgroups | None:
+        """Return what workers get memory cgroups from. Raises StartError when it was asked for."""
+        setting = self.settings.workers.cgroup
+        if setting == cgroups.NONE:
+            return None
+        try:
+            found = Cgroups(setting)
+        except CgroupUnavailable as error:
+            if setting != cgroups.AUTO:
+                raise StartError(f"[workers] cgroup: {error}") from None
+            say = self._log.info if self.settings.stub else self._log.warning
+            say("no-worker-cgroups", text=str(error))
+            return None
+        self._log.info("worker-cgroups", path=str(found.base))
+        return found
+
     def _uses_software_gpu(self) -> bool:
         return self.settings.probe_module == Settings.probe_module
 
@@ -127,7 +145,7 @@ class Supervisor:
         return arguments
 
     def _zone_maker(
-        self, snapshot: Snapshot, library: str, zygote: ZygoteLink
+        self, snapshot: Snapshot, library: str, zygote: ZygoteLink, groups: Cgroups | None
     ) -> Callable[[ZoneSettings], Zone]:
         numbers = session_numbers()
 
@@ -141,6 +159,7 @@ class Supervisor:
                 snapshot=snapshot,
                 driver_library=library,
                 numbers=numbers,
+                groups=groups,
             )
 
         return make

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gpu_proxy import spawn_request as requests
+from gpu_proxy.cgroups import Cgroups
 from gpu_proxy.config import WorkersConfig
 from gpu_proxy.ledger import Ledger
 from gpu_proxy.listener import UnixListener
@@ -56,12 +57,14 @@ class Zone:
         snapshot: Snapshot,
         driver_library: str,
         numbers: Iterator[int],
+        groups: Cgroups | None = None,
     ) -> None:
         self.settings = zone
         self.name = zone.name
         self.workers: WorkersConfig = settings.workers
         self.plan = plan
         self.zygote = zygote
+        self.groups = groups
         self._daemon = settings
         self._driver_library = driver_library
         self._numbers = numbers

@@ -19,8 +19,8 @@ from gpu_proxy.settings import Settings, resolve
 from gpu_proxy.supervisor import Supervisor
 
 ZONE_HELP = (
-    "a zone; keys: owner, group, device_memory, host_memory, sessions, handles, isolation,"
-    " pending, domain"
+    "a zone; keys: owner, group, device_memory, host_memory, worker_memory, sessions,"
+    " handles, isolation, pending, domain"
 )
 
 

@@ -99,6 +99,9 @@ class Script:
             raise RuntimeError("scripted crash")
         os.kill(os.getpid(), signal.SIGKILL)
 
+    def take_memory(self, size: int) -> None:
+        self.taken = b"x" * size
+
     def flood(self) -> None:
         while True:
             self.channel.release("device", 0)
