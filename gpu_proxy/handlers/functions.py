@@ -111,7 +111,7 @@ def library_get_kernel(worker: Worker, request: Request) -> Later:
         made = ctypes.c_uint64()
         where = ctypes.addressof(made), library, ctypes.addressof(name)
         worker.driver.call_named("cuLibraryGetKernel", *where)
-        _load(worker, made.value)
+        _load(worker, made.value, kernel=True)
         results = _about(worker, made.value, kernel=True)
         install(worker, request["function"], Kind.FUNCTION, made.value, 0, request["library"])
         return results
@@ -119,9 +119,10 @@ def library_get_kernel(worker: Worker, request: Request) -> Later:
     return Later(finish)
 
 
-def _load(worker: Worker, kernel: int) -> None:
-    function = ctypes.c_uint64()
-    worker.driver.call_named("cuKernelGetFunction", ctypes.addressof(function), kernel)
+def _load(worker: Worker, item: int, *, kernel: bool) -> None:
+    function = ctypes.c_uint64(item)
+    if kernel:
+        worker.driver.call_named("cuKernelGetFunction", ctypes.addressof(function), item)
     try:
         worker.driver.call_named("cuFuncLoad", function.value)
     except CallError as error:
@@ -129,12 +130,25 @@ def _load(worker: Worker, kernel: int) -> None:
             raise
 
 
+def _is_kernel(worker: Worker, handle: int) -> bool:
+    """Whether a function's handle is that of a kernel of a library."""
+    return int(lib.vx_parent(worker.vx, handle)) >> 56 == Kind.LIBRARY
+
+
+@handles("function_load")
+def function_load(worker: Worker, request: Request) -> Later:
+    """Load a function whose handle was chosen here."""
+    item = object_of(worker, request["function"], Kind.FUNCTION)
+    kernel = _is_kernel(worker, request["function"])
+    return Later(lambda: _load(worker, item, kernel=kernel))
+
+
 @handles("function_info")
 def function_info(worker: Worker, request: Request) -> dict[str, bytes]:
     """The same for a function whose handle was chosen here."""
     handle, name = request["function"], ctypes.c_char_p()
     item = object_of(worker, handle, Kind.FUNCTION)
-    kernel = int(lib.vx_parent(worker.vx, handle)) >> 56 == Kind.LIBRARY
+    kernel = _is_kernel(worker, handle)
     symbol = "cuKernelGetName" if kernel else "cuFuncGetName"
     worker.driver.call_named(symbol, ctypes.addressof(name), item)
     return _about(worker, item, kernel=kernel) | {"name": name.value or b""}

@@ -182,6 +182,10 @@ call(0x0F2E, "vgpuFunctionInfo", 0, handler="function_info", no_context=True,
      function=FUNCTION, name_bytes=c_uint, name=bytes_out("name_bytes"), info=out(FUNCTION_INFO),
      capacity=c_uint, layout=array_out(PARAM_INFO, "capacity"))
 
+# A driver that compiles or loads lazily does it now: before the first launch of a kernel that was
+# not looked up by its name.
+call(0x0F3C, "vgpuFunctionLoad", 0, handler="function_load", lane=True, function=FUNCTION)
+
 # An application function that the driver calls when the last reference to an object is gone.
 call(0x0F2F, "vgpuUserObjectCreate", 0, handler="user_object_create", no_context=True,
      object_=creates(USER_OBJECT), callback=u64, references=c_uint, flags=c_uint)

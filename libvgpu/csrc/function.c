@@ -8,6 +8,9 @@
 
 #include "fronts.h"
 #include "functions.h"
+#include "params.h"
+
+extern const struct idm_call vgpuFunctionLoad_call;
 
 enum { KIND_MODULE = 4, KIND_FUNCTION = 5, KIND_LIBRARY = 6, LAYOUT_MAX = VGPU_LAYOUT_MAX, ATTRIBUTES = 32 };
 
@@ -55,6 +58,22 @@ CUresult vgpu_function_keep(uint64_t handle, const char *name, const struct vgpu
     return CUDA_SUCCESS;
 }
 
+CUresult vgpu_function_use(uint64_t handle, struct vgpu_function **function)
+{
+    const struct vgpu_object *object = vgpu_object_find(handle, KIND_FUNCTION);
+    CUresult status = CUDA_SUCCESS;
+
+    *function = object ? object->info : NULL;
+    if (!*function)
+        return CUDA_ERROR_INVALID_HANDLE;
+    if (!atomic_load_explicit(&(*function)->is_loaded, memory_order_relaxed)) {
+        void *const args[] = {&handle};
+        status = vgpu_send(&vgpuFunctionLoad_call, 0, args);
+        atomic_store(&(*function)->is_loaded, status == CUDA_SUCCESS);
+    }
+    return status;
+}
+
 static CUresult get(const struct idm_call *call, unsigned owner_kind, void *const args[])
 {
     uint64_t *result = *(uint64_t **)args[0], owner = *(const uint64_t *)args[1];
@@ -78,10 +97,12 @@ static CUresult get(const struct idm_call *call, unsigned owner_kind, void *cons
     status = vgpu_send_chosen(call, 0, sent, &handle);
     if (status == CUDA_SUCCESS)
         status = vgpu_function_keep(handle, name, &info, layout);
-    if (status == CUDA_SUCCESS)
+    if (status == CUDA_SUCCESS) {
+        atomic_store(&((struct vgpu_function *)vgpu_object_find(handle, KIND_FUNCTION)->info)->is_loaded, 1);
         *result = handle;
-    else
+    } else {
         vgpu_object_drop(handle);
+    }
     return status;
 }
 

@@ -41,19 +41,20 @@ CUresult vgpu_node_kernel(const CUDA_KERNEL_NODE_PARAMS *kernel, struct vgpu_nod
     if (!kernel)
         return CUDA_ERROR_INVALID_VALUE;
     uint64_t handle = kernel->func ? handle_of(kernel->func) : handle_of(kernel->kern);
-    const struct vgpu_object *object = vgpu_object_find(handle, KIND_FUNCTION);
-    if (!object || !object->info)
-        return CUDA_ERROR_INVALID_HANDLE;
+    struct vgpu_function *function;
+    CUresult status = vgpu_function_use(handle, &function);
+    if (status != CUDA_SUCCESS)
+        return status;
     CUDA_KERNEL_NODE_PARAMS *sent = &node->params.kernel;
     *sent = *kernel;
     sent->func = (CUfunction)(uintptr_t)handle;
     sent->kern = NULL;
     sent->kernelParams = NULL;
     sent->extra = NULL;
-    CUresult status = choose_context(kernel->ctx, &sent->ctx);
+    status = choose_context(kernel->ctx, &sent->ctx);
     if (status != CUDA_SUCCESS)
         return status;
-    return vgpu_gather_params(kernel->kernelParams, kernel->extra, object->info, node->bytes,
+    return vgpu_gather_params(kernel->kernelParams, kernel->extra, function, node->bytes,
                               &node->param_bytes);
 }
 

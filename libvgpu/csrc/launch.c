@@ -98,6 +98,7 @@ static CUresult send(const struct vgpu_entry *entry, const struct launch *launch
     uint8_t buffer[PARAM_BYTES_MAX];
     const void *params = buffer;
     unsigned bytes = 0;
+    struct vgpu_function *function;
     struct vgpu_thread *thread = vgpu_self();
     CUresult status = vgpu_may_call(thread);
     uint64_t stream = (uint64_t)(uintptr_t)launch->stream;
@@ -106,11 +107,11 @@ static CUresult send(const struct vgpu_entry *entry, const struct launch *launch
         return status;
     if (!vgpu_current(thread))
         return CUDA_ERROR_INVALID_CONTEXT;
-    const struct vgpu_object *object = vgpu_object_find(launch->function, KIND_FUNCTION);
-    if (!object || !object->info || (stream > 2 && !vgpu_is_alive(stream, KIND_STREAM)))
+    if (stream > 2 && !vgpu_is_alive(stream, KIND_STREAM))
         return CUDA_ERROR_INVALID_HANDLE;
-    if ((status = check_limits(launch, object->info)) != CUDA_SUCCESS ||
-        (status = vgpu_gather_params(launch->parameters, launch->extra, object->info, buffer, &bytes)) != CUDA_SUCCESS)
+    if ((status = vgpu_function_use(launch->function, &function)) != CUDA_SUCCESS ||
+        (status = check_limits(launch, function)) != CUDA_SUCCESS ||
+        (status = vgpu_gather_params(launch->parameters, launch->extra, function, buffer, &bytes)) != CUDA_SUCCESS)
         return status;
     void *const args[] = {(void *)&launch->function, (void *)&launch->grid[0], (void *)&launch->grid[1],
                           (void *)&launch->grid[2], (void *)&launch->block[0], (void *)&launch->block[1],

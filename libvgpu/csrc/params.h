@@ -9,6 +9,9 @@
 
 enum { VGPU_PARAM_BYTES_MAX = 32768, VGPU_JIT_OPTIONS_MAX = 32 };
 
+/* What a launch or a node needs of a kernel. One that was found by listing is loaded at its first use. */
+CUresult vgpu_function_use(uint64_t handle, struct vgpu_function **function);
+
 /* Gather a kernel's parameters into `buffer` of VGPU_PARAM_BYTES_MAX bytes, by the layout of its handle. */
 CUresult vgpu_gather_params(void **parameters, void **extra, const struct vgpu_function *function,
                             uint8_t *buffer, unsigned *bytes);

@@ -190,6 +190,7 @@ struct vgpu_function {
     int32_t attributes[32];
     uint32_t attribute_valid;       /* bit per attribute number */
     _Atomic int32_t dynamic_max;    /* bytes of dynamic shared memory that were asked for; 0: the default */
+    _Atomic int is_loaded;          /* so that no launch has to wait for it */
     uint32_t param_count, param_bytes;
     struct vgpu_param_info { uint32_t offset, bytes; } params[];
 };

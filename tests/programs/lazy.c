@@ -168,6 +168,29 @@ static void run_library(void)
     EXPECT(OK, cuLibraryUnload, library);
 }
 
+/* Found by listing: loaded by the first launch, which is where an error shows. */
+static void run_listed(void *module, uint64_t total)
+{
+    void *functions[KERNELS + 3] = {NULL}, *video = NULL, *second = NULL;
+    unsigned count = 0, n = 2, before = total_of(total);
+    const char *name = "";
+
+    EXPECT(OK, cuModuleGetFunctionCount, &count, module);
+    HOLDS(count == KERNELS + 3);
+    EXPECT(OK, cuModuleEnumerateFunctions, functions, count, module);
+    for (unsigned i = 0; i < count; i++) {
+        EXPECT(OK, cuFuncGetName, &name, functions[i]);
+        video = strcmp(name, "video") == 0 ? functions[i] : video;
+        second = strcmp(name, "k2") == 0 ? functions[i] : second;
+    }
+    void *params[] = {&n};
+    launch(second, params);
+    HOLDS(total_of(total) == before + 4);
+    int status = CU(cuLaunchKernel, video, 1, 1, 1, 1, 1, 1, 0, NULL, NULL, NULL);
+    HOLDS(status == OK || status == INVALID_PTX);
+    EXPECT(OK, cuCtxSynchronize, );
+}
+
 static void check_malformed(void)
 {
     void *module = NULL;
@@ -192,6 +215,7 @@ int main(void)
     run_kept(module, total);
     run_threads(context, module, total);
     check_video(module);
+    run_listed(module, total);
     run_library();
     check_malformed();
     EXPECT(OK, cuModuleUnload, module);
