@@ -131,8 +131,10 @@ def _from_zstd(entry: Entry) -> bytes:
 def _text(image: bytes | memoryview) -> str:
     if len(image) > MAX_PTX_BYTES:
         raise LimitError(f"PTX of {len(image)} bytes")
-    data = bytes(image)
-    return data.split(b"\0", 1)[0].decode("utf-8", errors="replace")
+    data = bytes(image)  # No copy where it is bytes already.
+    end = data.find(b"\0")
+    with memoryview(data) as view:  # It may be long: no copy.
+        return str(view[: end if end >= 0 else None], "utf-8", errors="replace")
 
 
 def _elf_arch(image: bytes) -> str:
