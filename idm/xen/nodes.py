@@ -126,17 +126,29 @@ def withdraw(store: Store, device: str, front: int, back: int, index: int = 0) -
 
 
 def _remove_upwards(store: Store, path: str) -> None:
-    """Remove a device's directory, and `DEVICE` and `FRONT` above it when nothing is left there."""
+    """Remove a device's directory, and what is above it in the domain's own when that is empty.
+
+    The front end's `device` is the toolstack's and stays.
+    """
     store.remove(path)
     above = path.rpartition("/")[0]
-    while above.rpartition("/")[2] not in ("device", "backend") and not store.children(above):
+    while above.count("/") > 3 and not above.endswith("/device") and not store.children(above):
         store.remove(above)
         above = above.rpartition("/")[0]
 
 
 def withdraw_back(store: Store, device: str, front: int, back: int) -> None:
-    """Remove the back end's directories of a domain that is gone."""
-    store.remove(back_path(back, device, front).rpartition("/")[0])
+    """Remove the back end's directory of a domain that is gone, and what is empty then.
+
+    In a driver domain what is above is the toolstack's, and stays.
+    """
+    path = back_path(back, device, front)
+    try:
+        store.transact(partial(_remove_upwards, store, path))
+    except StoreError as error:
+        if error.errno != errno.EACCES:
+            raise
+        store.remove(path)
 
 
 def state_of(store: Store, directory: str) -> State | None:

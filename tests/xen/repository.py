@@ -20,7 +20,7 @@ from tests.xen.places import BUILD, ROOT, HarnessError, digest_of_files, is_fres
 COMPILED = {
     "idm/_ring*.so": "idm.ring_build",
     "gpu_proxy/_executor*.so": "gpu_proxy.executor_build",
-    "libvgpu/_lib/libvgpu.so*": "libvgpu.build",
+    "libvgpu/_lib/lib*.so*": "libvgpu.build",
     "gpu_proxy/softgpu/_lib/*.so*": "gpu_proxy.softgpu.build",
 }
 
