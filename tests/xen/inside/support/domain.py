@@ -110,7 +110,7 @@ class Domain:
         return wait_until(there, f"{self.name}: {path} is {value or 'there'}", seconds)[0]
 
     def run(self, script: str, seconds: float = SECONDS, expected: int = 0) -> str:
-        """Run a bash script on the console of a trial guest; what it printed."""
+        """Run a script of the image's shell on the console; what it printed."""
         number = self.start(script)
         end = self.wait_console(rf"vgpu-end {number} (\d+)\n", seconds)
         begin = re.search(rf"vgpu-begin {number}\n", self.console)
@@ -121,13 +121,13 @@ class Domain:
     def start(self, script: str) -> int:
         """Type a script into the console, and return the number under which it reports."""
         number = next(self._numbers)
-        text = base64.b64encode(script.encode()).decode()
-        lines = ["script="]
+        file, text = f"/run/script.{number}", base64.b64encode(script.encode()).decode()
+        lines = [self.image.first] if number == 1 and self.image.first else []
+        lines.append("text=")
         for start in range(0, len(text), LINE_CHARACTERS):
-            lines.append(f"script+={text[start : start + LINE_CHARACTERS]}")
-        file = f"/run/script.{number}"
-        lines.append(f"base64 -d <<<$script >{file}; echo vgpu-begin {number}")
-        lines.append(f"bash {file} </dev/null; echo vgpu-end {number} $?")
+            lines.append(f"text=${{text}}{text[start : start + LINE_CHARACTERS]}")
+        lines.append(f"echo $text | base64 -d >{file}; echo vgpu-begin {number}")
+        lines.append(f"{self.image.shell} {file} </dev/null; echo vgpu-end {number} $?")
         terminal = read_store(f"/local/domain/{self.domid}/console/tty")
         with open(terminal, "w", buffering=1) as console:
             for line in lines:
