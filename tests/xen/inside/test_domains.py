@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from hypervisor import channels, command, domains, grants, read_store, store_paths
+from hypervisor import channels, command, domains, grants, picture, read_store, store_paths
 from images import DEBIAN_KERNEL, debian, pod
 
 BALLOONED_MIB = 2  # a PVH guest gives back what it was given beyond its map of memory
@@ -55,13 +55,15 @@ def test_a_domain_writes_below_data_only(domain):
     one.run("xenstore-write vgpu hello", expected=1)
 
 
-def test_grants_of_a_domain_are_seen_in_the_dump(domain):
+def test_grants_of_a_domain_are_seen_in_the_dump(domain, capsys):
     """The disk's front end grants pages to Dom0, over an event channel of its own."""
     one = domain("pv").boot()
     ring = int(one.read("device/vbd/51712/ring-ref"))
     port = int(one.read("device/vbd/51712/event-channel"))
     used = {grant.reference: grant for grant in grants() if grant.granted_by == one.domid}
     assert used[ring].mapped_by == 0
+    with capsys.disabled():
+        print(f"\n{picture()}")
     assert any((one.domid, port) == (c.domain, c.port) and c.remote_domain == 0 for c in channels())
 
 

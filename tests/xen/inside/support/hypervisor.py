@@ -105,6 +105,16 @@ def mapped_grants() -> dict[int, set[Grant]]:
     return found
 
 
+def picture() -> str:
+    """Xen's own list of domains, and how many pages each has granted, for a log to show."""
+    lines = [command("xl", "list").rstrip(), "grants in use (xl debug-keys g):"]
+    for domid, used in sorted(mapped_grants().items()):
+        mappers = sorted({grant.mapped_by for grant in used})
+        by = ", ".join(f"domain {mapper}" for mapper in mappers)
+        lines.append(f"  domain {domid} granted {len(used)} pages, mapped by {by}")
+    return "\n".join(lines)
+
+
 def channels() -> set[Channel]:
     """All event channels between domains, from Xen's own dump."""
     return parse_channels(debug_key("e"))
