@@ -76,9 +76,18 @@ void vx_release_chunk(struct vx *x, uint32_t chunk);
 int vx_callback(struct vx *x, uint64_t stream, uint64_t callback);
 void vx_callback_wait(struct vx *x, uint32_t slot, uint32_t sequence);
 void vx_callback_done(struct vx *x, uint64_t callback);
-uint64_t vx_host_function_address(void);
-uint64_t vx_host_call(struct vx *x, uint64_t number, int waits);
-uint64_t vx_host_number(uint64_t call);
+uint64_t vx_destructor_address(void);
+uint64_t vx_new_destructor(struct vx *x, uint64_t number);
+int vx_add_handshakes(struct vx *x, uint64_t context_object, uint64_t host, uint64_t device);
+uint32_t vx_take_handshake(struct vx *x, uint64_t context_object, uint32_t graph);
+uint64_t vx_handshake_address(struct vx *x, uint32_t number);
+uint64_t vx_handshake_context(struct vx *x, uint64_t device);
+uint32_t vx_new_host_graph(struct vx *x);
+int vx_bind_host_graph(struct vx *x, uint32_t number, uint64_t executable, uint32_t nodes);
+void vx_end_host_graph(struct vx *x, uint32_t number);
+int vx_may_launch(struct vx *x, uint64_t executable);
+int vx_poll_handshakes(struct vx *x);
+void vx_graph_launched(struct vx *x, uint64_t executable, uint64_t stream);
 uint64_t vx_parent(struct vx *x, uint64_t handle);
 int vx_window_reserve(uint64_t base, uint64_t bytes);
 int vx_window_map(uint64_t address, uint64_t bytes, int fd);
@@ -87,7 +96,7 @@ int vx_map_new(uint64_t address, uint64_t bytes, int fd);
 int vx_unmap(uint64_t address, uint64_t bytes);
 enum { IDM_REGION_BYTES, IDM_SLOTS_AT, IDM_STAGING_AT, IDM_CHUNK_BYTES, IDM_CHUNKS, IDM_SLOT_BYTES,
        IDM_SLOT_DATA, IDM_NO_SLOT, VX_PYTHON, VX_STOPPED, VX_MALFORMED, VX_CALLBACKS,
-       VX_CONTEXTS, ... };
+       VX_CONTEXTS, VX_DUE, VX_HANDSHAKES, VX_HANDSHAKE_BLOCK, VX_HANDSHAKE_BYTES, ... };
 """
 
 

@@ -86,6 +86,10 @@ class Resources:
     textures: dict[int, int] = field(default_factory=dict)  # CUtexObject: context's handle
     surfaces: dict[int, int] = field(default_factory=dict)  # CUsurfObject: context's handle
     links: dict[int, Any] = field(default_factory=dict)  # links.Link, by handle
+    host_nodes_made: bool = False  # host_nodes.py, and the next three
+    unlaunched: dict[int, int] = field(default_factory=dict)  # handshakes, by context object
+    executables: dict[int, Any] = field(default_factory=dict)  # host_nodes.Executable, by handle
+    handshake_lock: threading.Lock = field(default_factory=threading.Lock)
     region: int = 0  # handle of the context that slots and staging are registered in, or 0
     region_lock: threading.Lock = field(default_factory=threading.Lock)
 

@@ -1,31 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Functions of the application that are due. Those of streams are announced by the main thread, and their
- * streams wait on a flag (pending.c). Those of graph nodes are called by a driver thread at each launch of
- * the graph: it announces the function and waits for the acknowledgement, as the driver's thread does in a
- * process that runs the function itself. Only this session's own streams can wait for that.
+ * Functions of the application that are due, and the call that fetches them one after the other. Those of
+ * streams and graphs come from the main thread, which polls (pending.c, handshake.c); a destructor of a user
+ * object from whatever thread drops the last reference, which goes on at once.
  */
 #include <stdlib.h>
-#include <time.h>
 
 #include "executor.h"
 
-/* Numbers of functions that graphs or user objects call have this bit. */
+/* Numbers of functions that graphs or user objects call have this bit, and those of graphs the number of a
+ * handshake above their own. */
 #define LASTING (1ull << 62)
 
-enum { LOOK_AGAIN_NS = 100000000 };
-
-struct host_call {
+struct vx_destructor {
     struct vx *x;
     uint64_t number;
-    int waits;                  /* the caller goes on only when the function has returned */
+    struct vx_destructor *next;
 };
 
-/* Only one function of a graph runs at a time: the application has one thread for them. */
-static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 
+/* This and the next two are called with the lock held. */
 static void give(struct vx *x, uint64_t callback, int32_t status)
 {
     uint64_t results[2] = {callback, (uint64_t)(uint32_t)status};
@@ -35,7 +30,7 @@ static void give(struct vx *x, uint64_t callback, int32_t status)
     vx_answer(x, slot, x->waiter_sequence, 0, 0, results, sizeof results);
 }
 
-static void announce_locked(struct vx *x, uint64_t callback, int32_t status)
+static void announce(struct vx *x, uint64_t callback, int32_t status)
 {
     if (x->waiter_slot >= 0) {
         give(x, callback, status);
@@ -46,11 +41,31 @@ static void announce_locked(struct vx *x, uint64_t callback, int32_t status)
     x->due_status[at] = status;
 }
 
+static void give_destructor(struct vx *x)
+{
+    struct vx_destructor *first = x->destructors;
+
+    x->destructors = first->next;
+    give(x, first->number, VX_SUCCESS);
+    free(first);
+}
+
 void vx_announce(struct vx *x, uint64_t callback, int32_t status)
 {
     pthread_mutex_lock(&lock);
-    announce_locked(x, callback, status);
+    announce(x, callback, status);
     pthread_mutex_unlock(&lock);
+}
+
+int vx_announce_lasting(struct vx *x, uint32_t handshake, uint32_t number)
+{
+    pthread_mutex_lock(&lock);
+    /* The rest of the queue is for functions of streams, which are counted elsewhere. */
+    int has_room = x->due_count < VX_DUE - VX_CALLBACKS;
+    if (has_room)
+        announce(x, LASTING | (uint64_t)handshake << 32 | number, VX_SUCCESS);
+    pthread_mutex_unlock(&lock);
+    return has_room ? 0 : -EAGAIN;
 }
 
 void vx_callback_wait(struct vx *x, uint32_t slot, uint32_t sequence)
@@ -63,7 +78,8 @@ void vx_callback_wait(struct vx *x, uint32_t slot, uint32_t sequence)
         x->due_first = (x->due_first + 1) % VX_DUE;
         x->due_count--;
         give(x, x->due[at], x->due_status[at]);
-        pthread_cond_broadcast(&changed);
+    } else if (x->destructors) {
+        give_destructor(x);
     }
     pthread_mutex_unlock(&lock);
 }
@@ -71,74 +87,39 @@ void vx_callback_wait(struct vx *x, uint32_t slot, uint32_t sequence)
 void vx_callback_done(struct vx *x, uint64_t callback)
 {
     if (callback & LASTING) {
-        pthread_mutex_lock(&lock);
-        x->host_done = callback;
-        pthread_cond_broadcast(&changed);
-        pthread_mutex_unlock(&lock);
+        vx_handshake_done(x, (uint32_t)((callback & ~LASTING) >> 32));
     } else if (x->callbacks_open) {
         x->callbacks_open--;
         vx_raise_flags(x, callback);
     }
 }
 
-/* Sleep until something changes, or for a while: the session may be told to stop. */
-static void wait_for_change(void)
+void vx_destructor(void *data)
 {
-    struct timespec until;
+    struct vx_destructor *one = data, **end;
+    struct vx *x = one->x;
 
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_nsec += LOOK_AGAIN_NS;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_nsec -= 1000000000;
-        until.tv_sec++;
-    }
-    pthread_cond_timedwait(&changed, &lock, &until);
-}
-
-void vx_host_function(void *data)
-{
-    struct host_call *call = data;
-    struct vx *x = call->x;
-
-    if (call->waits)
-        pthread_mutex_lock(&one_at_a_time);
     pthread_mutex_lock(&lock);
-    /* Half of the queue is for functions of streams, which are counted elsewhere. A destructor may come from
-     * the main thread, which must not wait: one that finds the whole queue full is lost. */
-    while (call->waits && x->due_count >= VX_CALLBACKS && !x->stop)
-        wait_for_change();
-    x->host_done = 0;
-    if (x->due_count < VX_DUE)
-        announce_locked(x, call->number, VX_SUCCESS);
-    while (call->waits && x->host_done != call->number && !x->stop)
-        wait_for_change();
+    for (end = &x->destructors; *end; end = &(*end)->next)
+        continue;
+    one->next = NULL;
+    *end = one;
+    if (x->waiter_slot >= 0)
+        give_destructor(x);
     pthread_mutex_unlock(&lock);
-    if (call->waits)
-        pthread_mutex_unlock(&one_at_a_time);
-    else
-        free(call);
 }
 
-uint64_t vx_host_call(struct vx *x, uint64_t number, int waits)
+uint64_t vx_new_destructor(struct vx *x, uint64_t number)
 {
-    struct host_call *call = NULL;
+    int is_one = (number & ~(uint64_t)UINT32_MAX) == LASTING;
+    struct vx_destructor *made = is_one ? malloc(sizeof *made) : NULL;
 
-    /* A graph that was instantiated may call its functions until the session ends, so they are kept. */
-    if (number & LASTING && x->host_calls < VX_HOST_CALLS_MAX)
-        call = malloc(sizeof *call);
-    if (!call)
-        return 0;
-    x->host_calls += waits != 0;
-    *call = (struct host_call){x, number, waits};
-    return (uint64_t)(uintptr_t)call;
+    if (made)
+        *made = (struct vx_destructor){.x = x, .number = number};
+    return (uint64_t)(uintptr_t)made;
 }
 
-uint64_t vx_host_number(uint64_t call)
+uint64_t vx_destructor_address(void)
 {
-    return ((const struct host_call *)(uintptr_t)call)->number;
-}
-
-uint64_t vx_host_function_address(void)
-{
-    return (uint64_t)(uintptr_t)&vx_host_function;
+    return (uint64_t)(uintptr_t)&vx_destructor;
 }

@@ -25,7 +25,7 @@ struct vx *vx_open(void *region, struct idm_counters *counters, const struct idm
     if (!x)
         return NULL;
     x->objects = calloc(IDM_HANDLE_MAX, sizeof *x->objects); /* address space, touched as needed */
-    if (!x->objects || vx_open_gauges(x)) {
+    if (!x->objects || vx_open_gauges(x) || vx_open_handshakes(x)) {
         free(x->objects);
         free(x);
         return NULL;
@@ -199,7 +199,14 @@ static void sleep_on_doorbell(struct vx *x, uint32_t nap_us)
 
 static int waits_for_driver(const struct vx *x)
 {
-    return x->pending_count || x->gauges.busy_count;
+    return x->pending_count || x->gauges.busy_count || x->handshakes.busy_count;
+}
+
+/* How much has happened since the last look. */
+static int poll_driver(struct vx *x)
+{
+    return (x->pending_count ? vx_poll_pending(x) : 0) + (x->gauges.busy_count ? vx_poll_gauges(x) : 0) +
+           (x->handshakes.busy_count ? vx_poll_handshakes(x) : 0);
 }
 
 /* Wait for the next record: look for a moment, then sleep. */
@@ -216,7 +223,7 @@ static void idle(struct vx *x)
 
     atomic_store_explicit(&x->back->cpu, my_cpu, memory_order_relaxed);
     while (ring_is_empty(x) && !x->stop) {
-        if ((x->pending_count && vx_poll_pending(x) > 0) || (x->gauges.busy_count && vx_poll_gauges(x) > 0))
+        if (poll_driver(x) > 0)
             start = now_ns();
         if (may_spin && now_ns() - start < SPIN_NS) {
             /* What is pending may need this CPU: the software GPU computes on it. */
@@ -274,6 +281,8 @@ int vx_run(struct vx *x)
     while (!x->stop) {
         if (x->pending_count)
             vx_poll_pending(x);
+        if (x->handshakes.busy_count)
+            vx_poll_handshakes(x);
         int bytes = idm_take(&x->consumer, &x->request.record);
         if (bytes < 0)
             return malformed(x, "the ring holds something that is no record", 0);

@@ -17,6 +17,7 @@
 #include "call.h"
 #include "codec.h"
 #include "gauge.h"
+#include "handshake.h"
 #include "idm.h"
 #include "ring.h"
 
@@ -28,7 +29,6 @@ enum {
     VX_THREAD_STREAMS = 4096,   /* per-thread default streams of one session */
     VX_CALLBACKS = 1024,        /* host functions that were announced and not yet acknowledged */
     VX_DUE = 2 * VX_CALLBACKS,  /* functions that are due and not yet fetched, those of graphs included */
-    VX_HOST_CALLS_MAX = 1 << 20, /* functions of graphs in one session */
     VX_CONTEXTS = 64,           /* contexts of one session: their pooled events, their flags */
     VX_TEXT = 256,
 };
@@ -51,7 +51,7 @@ struct vx_object {
     uint64_t context;           /* handle of the context that it dies with, or 0 */
     uint64_t parent;            /* handle of the module or library that it dies with, or 0 */
     uint32_t generation;        /* of the last handle with this index */
-    uint32_t reserved;
+    uint32_t note;              /* of executable graphs: their struct vx_host_graph, or 0 */
 };
 
 struct vx_range {
@@ -127,6 +127,7 @@ struct vx {
     uint64_t stream;            /* driver object of the stream that the record names, once it was found */
     int stream_found;
     struct vx_gauges gauges;    /* of the main thread, like what is pending */
+    struct vx_handshakes handshakes;
 
     pthread_mutex_t lock;       /* objects, ranges, captures, late errors */
     struct vx_object *objects;
@@ -155,8 +156,7 @@ struct vx {
     uint32_t callbacks_open;
     int waiter_slot;            /* slot of a vgpuCallbackWait that has no answer yet, or -1 */
     uint32_t waiter_sequence;
-    uint64_t host_done;         /* number of the graph's function that was acknowledged last */
-    uint32_t host_calls;        /* functions of graphs, ever */
+    struct vx_destructor *destructors; /* that are due, oldest first */
     struct vx_flags flags[VX_CONTEXTS]; /* this and the next line: under the lock of flags.c */
     uint32_t flags_raised;      /* the last function that has returned */
 
@@ -219,6 +219,8 @@ int vx_each_object(struct vx *x, vx_visitor *visitor, void *data);
 int vx_drop(struct vx *x, uint64_t handle);
 /* Drop everything that dies with `handle`; the number of objects dropped. */
 uint32_t vx_drop_dependents(struct vx *x, uint64_t handle);
+int vx_set_note(struct vx *x, uint64_t handle, uint32_t note); /* 0, or -ENOENT */
+uint32_t vx_note(struct vx *x, uint64_t handle);
 /* The stream that a parameter word means for this thread; its context becomes current. A CUresult. */
 int vx_stream(struct vx *x, uint64_t word, uint32_t thread, uint32_t flags, uint64_t *stream);
 /* A context begins to end: what waits in it is finished when vx_context_ended says that the driver is
@@ -261,15 +263,32 @@ int vx_callback(struct vx *x, uint64_t stream, uint64_t callback);
 void vx_callback_wait(struct vx *x, uint32_t slot, uint32_t sequence);
 void vx_callback_done(struct vx *x, uint64_t callback);
 void vx_announce(struct vx *x, uint64_t callback, int32_t status);
+int vx_announce_lasting(struct vx *x, uint32_t handshake, uint32_t number); /* 0, or -EAGAIN */
 /* Where a stream of the current context waits for a function; 0 when the context has no flags. */
 uint64_t vx_flag_address(struct vx *x, uint64_t callback);
 void vx_raise_flags(struct vx *x, uint64_t callback);
 void vx_forget_flags(struct vx *x, uint64_t context_object);
-/* What a graph's node or a user object calls, and the data to call it with; 0 when there are too many. */
-uint64_t vx_host_function_address(void);
-uint64_t vx_host_call(struct vx *x, uint64_t number, int waits);
-uint64_t vx_host_number(uint64_t call);
-void vx_host_function(void *data);
+/* What the driver calls for a user object, and the data to call it with; 0 when the number is none. */
+uint64_t vx_destructor_address(void);
+uint64_t vx_new_destructor(struct vx *x, uint64_t number);
+void vx_destructor(void *data);
+
+/* Host functions of graphs. Numbers of handshakes and of graphs are from 1; 0 says that there is none left. */
+int vx_open_handshakes(struct vx *x); /* -errno */
+/* VX_HANDSHAKE_BLOCK of them, in host memory of a context. 0, or -ENOSPC. */
+int vx_add_handshakes(struct vx *x, uint64_t context_object, uint64_t host, uint64_t device);
+uint32_t vx_take_handshake(struct vx *x, uint64_t context_object, uint32_t graph);
+uint64_t vx_handshake_address(struct vx *x, uint32_t number);
+/* The context object of the handshake at an address; 0 when there is none. */
+uint64_t vx_handshake_context(struct vx *x, uint64_t device);
+uint32_t vx_new_host_graph(struct vx *x);
+int vx_bind_host_graph(struct vx *x, uint32_t number, uint64_t executable, uint32_t nodes);
+void vx_end_host_graph(struct vx *x, uint32_t number);
+int vx_may_launch(struct vx *x, uint64_t executable); /* a CUresult */
+void vx_graph_launched(struct vx *x, uint64_t executable, uint64_t stream);
+int vx_poll_handshakes(struct vx *x); /* the number of functions that were announced */
+void vx_handshake_done(struct vx *x, uint32_t number);
+void vx_forget_handshakes(struct vx *x, uint64_t context_object);
 /* The object that an object dies with, or 0. */
 uint64_t vx_parent(struct vx *x, uint64_t handle);
 int vx_poll_pending(struct vx *x); /* the number of operations that finished */
@@ -287,6 +306,7 @@ void vx_set_queue(struct vx *x, uint32_t works);
 void vx_count_works(struct vx *x);
 int vx_poll_gauges(struct vx *x); /* the number of marks that have happened */
 void vx_forget_gauges(struct vx *x, uint64_t context);
+int vx_is_capturing(struct vx *x, uint64_t stream);
 
 /* Runs the record in x->request: a CUresult, or VX_IN_SLOT when the answer is given or pending. */
 typedef int vx_runner(struct vx *x);

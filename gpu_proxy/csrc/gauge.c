@@ -60,17 +60,19 @@ static void cover(struct vx *x, unsigned number)
 }
 
 /* What a capturing stream is given becomes nodes, and must not be mixed with ours. An error means so too. */
-static int is_capturing(struct vx *x, uint64_t stream)
+int vx_is_capturing(struct vx *x, uint64_t stream)
 {
     int32_t status = 0;
 
+    if (!atomic_load_explicit(&x->capture_count, memory_order_relaxed))
+        return 0;
     return x->driver.stream_is_capturing(stream, &status) != VX_SUCCESS || status != 0;
 }
 
 static int record_mark(struct vx *x, uint64_t stream, void **event)
 {
     *event = NULL;
-    if (is_capturing(x, stream) || vx_take_event(x, event) != VX_SUCCESS)
+    if (vx_is_capturing(x, stream) || vx_take_event(x, event) != VX_SUCCESS)
         return -1;
     if (x->driver.event_record(*event, stream) == VX_SUCCESS)
         return 0;

@@ -241,6 +241,28 @@ uint64_t vx_handle_of(struct vx *x, unsigned kind, uint64_t object, uint64_t con
     return wanted.handle;
 }
 
+int vx_set_note(struct vx *x, uint64_t handle, uint32_t note)
+{
+    struct vx_object *entry = slot_of(x, handle);
+
+    pthread_mutex_lock(&x->lock);
+    int is_known = entry && handle && entry->handle == handle;
+    if (is_known)
+        entry->note = note;
+    pthread_mutex_unlock(&x->lock);
+    return is_known ? 0 : -ENOENT;
+}
+
+uint32_t vx_note(struct vx *x, uint64_t handle)
+{
+    const struct vx_object *entry = slot_of(x, handle);
+
+    pthread_mutex_lock(&x->lock);
+    uint32_t note = entry && handle && entry->handle == handle ? entry->note : 0;
+    pthread_mutex_unlock(&x->lock);
+    return note;
+}
+
 /* Position of the first range whose base is above `address`. */
 static size_t upper_bound(const struct vx *x, uint64_t address)
 {

@@ -32,6 +32,7 @@ void vx_forget_pools(struct vx *x, uint64_t context)
     vx_forget_gauges(x, context);
     vx_forget_events(x, context);
     vx_forget_flags(x, context);
+    vx_forget_handshakes(x, context);
     uint32_t kept = 0;
     pthread_mutex_lock(&x->lock);
     for (uint32_t i = 0; i < x->thread_stream_count; i++)

@@ -7,7 +7,7 @@
 
 #include "executor.h"
 
-enum { KIND_EVENT = 3 };
+enum { KIND_EVENT = 3, KIND_GRAPH_EXEC = 9 };
 
 static const struct idm_record *request(struct vx *x)
 {
@@ -245,6 +245,21 @@ static int run_capture_unsafe(struct vx *x)
     return vx_capture_unsafe(x, request(x)->thread, (uint32_t)word(x, 0), word(x, 1));
 }
 
+static int run_graph_launch(struct vx *x)
+{
+    uint64_t executable, stream;
+    int status = vx_lookup(x, word(x, 0), KIND_GRAPH_EXEC, &executable) ? VX_INVALID_HANDLE
+                                                                       : stream_at(x, 1, &stream);
+
+    if (status == VX_SUCCESS)
+        status = vx_may_launch(x, word(x, 0));
+    if (status == VX_SUCCESS)
+        status = x->functions[x->call->number](executable, stream);
+    if (status == VX_SUCCESS)
+        vx_graph_launched(x, word(x, 0), stream);
+    return status;
+}
+
 static int run_callback(struct vx *x)
 {
     uint64_t stream;
@@ -277,6 +292,7 @@ static const struct {
     {"vgpuCopyOut", run_copy_out},
     {"vgpuCopy", run_copy},
     {"vgpuLaunch", run_launch},
+    {"cuGraphLaunch", run_graph_launch},
     {"vgpuCallback", run_callback},
     {"vgpuCallbackWait", run_callback_wait},
     {"vgpuCallbackDone", run_callback_done},

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from gpu_proxy._executor import ffi, lib
 from gpu_proxy.binding import apply_setting
-from gpu_proxy.handlers import handles
+from gpu_proxy.handlers import handles, host_nodes
 from gpu_proxy.handlers.context_memory import (
     forget_borrowed_flags,
     free_borrowed_flags,
@@ -124,6 +124,7 @@ def leave(worker: Worker, handle: int, context: Context, end: Callable[[], None]
     _forget(worker, handle)
     lib.vx_forget_context(worker.vx)
     lib.vx_forget_pools(worker.vx, context.object)
+    worker.resources.unlaunched.pop(context.object, None)
     forget_borrowed_flags(worker, handle)
 
     def finish() -> None:
@@ -155,3 +156,5 @@ def _forget(worker: Worker, handle: int) -> None:
             del numbers[item]
     for link in [link for link in resources.links if not is_alive(worker, link)]:
         forget_link(worker, link)
+    for graph in [graph for graph in resources.executables if not is_alive(worker, graph)]:
+        host_nodes.forget(worker, graph)

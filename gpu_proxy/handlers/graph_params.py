@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from gpu_proxy._executor import lib
 from gpu_proxy.handlers.copies2d import Box
 from gpu_proxy.handlers.generic import object_of
+from gpu_proxy.handlers.host_nodes import Parameters, function_of
 from gpu_proxy.request import CallError
 from idm.api.types import Kind
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from gpu_proxy.worker import Worker
 
 INVALID_VALUE = 1
-OUT_OF_MEMORY = 2
 NOT_SUPPORTED = 801
 KERNEL, MEMCPY, MEMSET, HOST, CHILD, EMPTY, WAIT, RECORD = range(8)
 CONDITIONAL = 13
@@ -47,7 +47,13 @@ class Prepared:
     params: bytes  # of a kernel
     arguments: list[int] = field(default_factory=list)
     context: int = 0  # of a copy or a fill: follows the parameters in some calls
+    function: int = 0  # of a host node; where it goes depends on the node (host_nodes.py)
     buffers: list[Any] = field(default_factory=list)
+
+    def take(self, parameters: Parameters) -> None:
+        """Use parameters that were made elsewhere."""
+        self.buffers.append(parameters)
+        self.arguments = [parameters.address]
 
     def keep(self, data: bytes) -> int:
         """Address of a copy that lives as long as this."""
@@ -107,11 +113,7 @@ def _memset(worker: Worker, prepared: Prepared, data: bytes) -> None:
 
 def _host(worker: Worker, prepared: Prepared, data: bytes) -> None:
     _, number = HOST_PARAMS.unpack_from(data, UNION_AT)
-    call = lib.vx_host_call(worker.vx, number, 1)
-    if not call:
-        raise CallError(OUT_OF_MEMORY)
-    function = lib.vx_host_function_address()
-    prepared.arguments = [prepared.keep(HOST_PARAMS.pack(function, call))]
+    prepared.function = function_of(number)
 
 
 def _object(kind: Kind) -> Callable[[Worker, Prepared, bytes], None]:

@@ -8,8 +8,7 @@ import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from gpu_proxy._executor import lib
-from gpu_proxy.handlers import graph_params, handles
+from gpu_proxy.handlers import graph_params, handles, host_nodes
 from gpu_proxy.handlers.copies2d import ARRAY, SIDE, Side
 from gpu_proxy.handlers.functions import layout_of
 from gpu_proxy.handlers.generic import adopt, object_of
@@ -92,11 +91,10 @@ def _memset(worker: Worker, node: int) -> Part:
 
 
 def _host(worker: Worker, node: int) -> Part:
-    raw = _read(worker, "cuGraphHostNodeGetParams", node, HOST_PARAMS.size)
-    function, call = HOST_PARAMS.unpack(raw)
-    if function != lib.vx_host_function_address():
+    found = host_nodes.read(worker, node)
+    if found is None:
         raise CallError(NOT_SUPPORTED)
-    return HOST_PARAMS.pack(0, lib.vx_host_number(call)), b""
+    return HOST_PARAMS.pack(0, host_nodes.LASTING | found.function), b""
 
 
 def _one(symbol: str, kind: Kind) -> Callable[[Worker, int], Part]:
@@ -119,16 +117,22 @@ READERS: dict[int, Callable[[Worker, int], Part]] = {
 }
 
 
+@handles("cuGraphNodeGetType")
+def graph_node_get_type(worker: Worker, request: Request) -> dict[str, bytes]:
+    """What kind of node it is, as the application made it."""
+    node = object_of(worker, request["node"], Kind.GRAPH_NODE)
+    return {"kind": struct.pack("=i", host_nodes.type_seen(worker, node))}
+
+
 @handles("graph_node_get_params")
 def graph_node_get_params(worker: Worker, request: Request) -> dict[str, bytes]:
     """Parameters of a node of any kind."""
     node = object_of(worker, request["node"], Kind.GRAPH_NODE)
-    kind = ctypes.c_int32()
-    worker.driver.call_named("cuGraphNodeGetType", node, ctypes.addressof(kind))
-    if kind.value not in READERS:
+    kind = host_nodes.type_seen(worker, node)
+    if kind not in READERS:
         raise CallError(NOT_SUPPORTED)
-    union, params = READERS[kind.value](worker, node)
-    whole = struct.pack("=i12x", kind.value) + union
+    union, params = READERS[kind](worker, node)
+    whole = struct.pack("=i12x", kind) + union
     return {
         "parameters": whole.ljust(PARAMS_BYTES, b"\0"),
         "param_bytes": struct.pack("=I", len(params)),

@@ -8,9 +8,10 @@ import struct
 from typing import TYPE_CHECKING
 
 from gpu_proxy._executor import ffi, lib
-from gpu_proxy.handlers import graph_params, handles
+from gpu_proxy.handlers import graph_params, handles, host_nodes
 from gpu_proxy.handlers.generic import adopt, forward, install, object_of
 from gpu_proxy.handlers.graph_params import Prepared, prepare
+from gpu_proxy.handlers.waits import stream_object
 from gpu_proxy.request import CallError, Later, Request
 from idm.api.types import Kind
 
@@ -28,7 +29,7 @@ ADD = {
     graph_params.KERNEL: "cuGraphAddKernelNode_v2",
     graph_params.MEMCPY: "cuGraphAddMemcpyNode",
     graph_params.MEMSET: "cuGraphAddMemsetNode",
-    graph_params.HOST: "cuGraphAddHostNode",
+    graph_params.HOST: "cuGraphAddBatchMemOpNode",
     graph_params.CHILD: "cuGraphAddChildGraphNode",
     graph_params.EMPTY: "cuGraphAddEmptyNode",
     graph_params.WAIT: "cuGraphAddEventWaitNode",
@@ -38,7 +39,7 @@ SET = {
     graph_params.KERNEL: "cuGraphKernelNodeSetParams_v2",
     graph_params.MEMCPY: "cuGraphMemcpyNodeSetParams",
     graph_params.MEMSET: "cuGraphMemsetNodeSetParams",
-    graph_params.HOST: "cuGraphHostNodeSetParams",
+    graph_params.HOST: "cuGraphBatchMemOpNodeSetParams",
     graph_params.WAIT: "cuGraphEventWaitNodeSetEvent",
     graph_params.RECORD: "cuGraphEventRecordNodeSetEvent",
 }
@@ -46,7 +47,7 @@ SET_EXEC = {
     graph_params.KERNEL: "cuGraphExecKernelNodeSetParams_v2",
     graph_params.MEMCPY: "cuGraphExecMemcpyNodeSetParams",
     graph_params.MEMSET: "cuGraphExecMemsetNodeSetParams",
-    graph_params.HOST: "cuGraphExecHostNodeSetParams",
+    graph_params.HOST: "cuGraphExecBatchMemOpNodeSetParams",
     graph_params.CHILD: "cuGraphExecChildGraphNodeSetParams",
     graph_params.WAIT: "cuGraphExecEventWaitNodeSetEvent",
     graph_params.RECORD: "cuGraphExecEventRecordNodeSetEvent",
@@ -69,16 +70,29 @@ def graph_add_node(worker: Worker, request: Request) -> dict[str, bytes]:
     graph = object_of(worker, request["graph"], Kind.GRAPH)
     waits = [object_of(worker, h, Kind.GRAPH_NODE) for h in _words(request["dependencies"])]
     prepared = prepare(worker, request["parameters"], request["params"])
+    if prepared.type == graph_params.HOST:
+        _place_function(worker, request, prepared)
     edges = request["edges"] if any(request["edges"]) else b""
+    made = add_node(worker, prepared, graph, waits, edges)
+    handle = request["graph"]
+    install(worker, request["node"], Kind.GRAPH_NODE, made, request.context, handle)
+    if prepared.type == graph_params.CONDITIONAL:
+        return {"bodies": _bodies(worker, prepared, request)}
+    return {}
+
+
+def _place_function(worker: Worker, request: Request, prepared: Prepared) -> None:
+    handshake = host_nodes.unlaunched(worker, request.context)
+    prepared.take(host_nodes.Parameters(worker, handshake, prepared.function))
+
+
+def add_node(worker: Worker, prepared: Prepared, graph: int, waits: list[int], edges: bytes) -> int:
+    """Have the driver add a node; the edges to it may carry data."""
     made = ctypes.c_uint64()
     _add(worker, prepared, made, graph, [] if edges else waits)
     if edges:
         _draw(worker, graph, waits, made.value, edges)
-    handle = request["graph"]
-    install(worker, request["node"], Kind.GRAPH_NODE, made.value, request.context, handle)
-    if prepared.type == graph_params.CONDITIONAL:
-        return {"bodies": _bodies(worker, prepared, request)}
-    return {}
+    return made.value
 
 
 def _add(
@@ -116,8 +130,7 @@ def _bodies(worker: Worker, prepared: Prepared, request: Request) -> bytes:
     return struct.pack(f"={count}Q", *found)
 
 
-def _set(worker: Worker, request: Request, symbols: dict[int, str], *target: int) -> None:
-    prepared = prepare(worker, request["parameters"], request["params"])
+def _set(worker: Worker, prepared: Prepared, symbols: dict[int, str], *target: int) -> None:
     if prepared.type not in symbols:
         raise CallError(NOT_SUPPORTED)
     executable = len(target) > 1
@@ -128,7 +141,10 @@ def _set(worker: Worker, request: Request, symbols: dict[int, str], *target: int
 @handles("graph_node_set_params")
 def graph_node_set_params(worker: Worker, request: Request) -> None:
     """Change a node of a graph."""
-    _set(worker, request, SET, object_of(worker, request["node"], Kind.GRAPH_NODE))
+    prepared = prepare(worker, request["parameters"], request["params"])
+    if prepared.type == graph_params.HOST:
+        _place_function(worker, request, prepared)
+    _set(worker, prepared, SET, object_of(worker, request["node"], Kind.GRAPH_NODE))
 
 
 @handles("graph_exec_node_set_params")
@@ -136,7 +152,25 @@ def graph_exec_node_set_params(worker: Worker, request: Request) -> None:
     """Change a node of an executable graph."""
     executable = object_of(worker, request["exec"], Kind.GRAPH_EXEC)
     node = object_of(worker, request["node"], Kind.GRAPH_NODE)
-    _set(worker, request, SET_EXEC, executable, node)
+    prepared = prepare(worker, request["parameters"], request["params"])
+    if prepared.type == graph_params.HOST:
+        params = host_nodes.change(worker, request["exec"], node, prepared.function)
+        prepared.take(params)
+    if prepared.type == graph_params.CHILD:
+        child = prepared.arguments[0]
+        host_nodes.prepare_child(worker, request["exec"], node, child)
+    _set(worker, prepared, SET_EXEC, executable, node)
+
+
+@handles("cuGraphExecChildGraphNodeSetParams")
+def graph_exec_child_graph_node_set_params(
+    worker: Worker, request: Request
+) -> dict[str, bytes] | Later:
+    """Change the graph inside a node of an executable graph."""
+    node = object_of(worker, request["node"], Kind.GRAPH_NODE)
+    child = object_of(worker, request["child"], Kind.GRAPH)
+    host_nodes.prepare_child(worker, request["exec"], node, child)
+    return forward(worker, request)
 
 
 @handles("graph_kernel_node_get_attribute", "graph_kernel_node_set_attribute")
@@ -157,7 +191,7 @@ def graph_instantiate_with_params(worker: Worker, request: Request) -> Later:
     if status:
         raise CallError(status)
 
-    def finish() -> dict[str, bytes]:
+    def perform() -> dict[str, bytes]:
         made = ctypes.c_uint64()
         packed = struct.pack("=QQQi4x", flags, upload[0], 0, 0)
         params = ctypes.create_string_buffer(packed, len(packed))
@@ -168,7 +202,36 @@ def graph_instantiate_with_params(worker: Worker, request: Request) -> Later:
         handle = adopt(worker, Kind.GRAPH_NODE, node, 0, request["graph"])
         return {"parameters": struct.pack("=QQQi4x", flags, stream, handle, result)}
 
-    return Later(finish)
+    return Later(lambda: host_nodes.instantiate(worker, graph, request["exec"], perform))
+
+
+@handles("cuGraphInstantiate", "cuGraphInstantiate_v2", "cuGraphInstantiateWithFlags")
+def graph_instantiate(worker: Worker, request: Request) -> Later:
+    """Instantiate."""
+    graph = object_of(worker, request["graph"], Kind.GRAPH)
+    forwarded = forward(worker, request)
+    assert isinstance(forwarded, Later)
+    perform = forwarded.finish
+    return Later(lambda: host_nodes.instantiate(worker, graph, request["exec"], perform))
+
+
+@handles("cuGraphLaunch")
+def graph_launch(worker: Worker, request: Request) -> None:
+    """Launch; the functions of the application that it will call are looked for from now on."""
+    executable = object_of(worker, request["exec"], Kind.GRAPH_EXEC)
+    stream = stream_object(worker, request)
+    status = lib.vx_may_launch(worker.vx, request["exec"])
+    if status:
+        raise CallError(status)
+    worker.driver.call(request.row, executable, stream)
+    lib.vx_graph_launched(worker.vx, request["exec"], stream)
+
+
+@handles("cuGraphExecDestroy")
+def graph_exec_destroy(worker: Worker, request: Request) -> dict[str, bytes] | Later:
+    """Destroy; what was launched goes on."""
+    host_nodes.forget(worker, request["exec"])
+    return forward(worker, request)
 
 
 @handles("graph_exec_update")
@@ -180,9 +243,14 @@ def graph_exec_update(worker: Worker, request: Request) -> Later:
     def finish() -> dict[str, bytes]:
         info = ctypes.create_string_buffer(24)
         status = 0
+        parts = executable, graph, ctypes.addressof(info)
         try:
-            parts = executable, graph, ctypes.addressof(info)
-            worker.driver.call_named("cuGraphExecUpdate_v2", *parts)
+            host_nodes.update(
+                worker,
+                request["exec"],
+                graph,
+                lambda: worker.driver.call_named("cuGraphExecUpdate_v2", *parts),
+            )
         except CallError as error:
             status = error.status
         result, *nodes = struct.unpack("=i4xQQ", info.raw)
@@ -198,7 +266,7 @@ def graph_exec_update(worker: Worker, request: Request) -> Later:
 @handles("user_object_create")
 def user_object_create(worker: Worker, request: Request) -> None:
     """The destructor is announced to the application when the last reference is gone."""
-    data = lib.vx_host_call(worker.vx, request["callback"], 0)
+    data = lib.vx_new_destructor(worker.vx, request["callback"])
     if not data:
         raise CallError(INVALID_VALUE)
     made = ctypes.c_uint64()
@@ -206,7 +274,7 @@ def user_object_create(worker: Worker, request: Request) -> None:
         "cuUserObjectCreate",
         ctypes.addressof(made),
         data,
-        lib.vx_host_function_address(),
+        lib.vx_destructor_address(),
         request["references"],
         request["flags"],
     )

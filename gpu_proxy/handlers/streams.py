@@ -8,8 +8,9 @@ import struct
 from typing import TYPE_CHECKING
 
 from gpu_proxy._executor import lib
-from gpu_proxy.handlers import handles
+from gpu_proxy.handlers import graph_params, graphs, handles, host_nodes
 from gpu_proxy.handlers.generic import Arguments, adopt
+from gpu_proxy.handlers.graph_params import Prepared
 from gpu_proxy.handlers.waits import stream_object
 from gpu_proxy.request import CallError, Request
 from idm.api.types import Kind
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 INVALID_VALUE = 1
 NOT_SUPPORTED = 801
 CAPTURE_ACTIVE = 1
+CAPTURE_INVALIDATED = 901
+SET_DEPENDENCIES = 1
 # Calls of all the application's threads come from few threads here, which must not be forbidden
 # anything: the modes are enforced by gpu_proxy/csrc/captures.c.
 MODE_GLOBAL, MODE_RELAXED = 0, 2
@@ -101,6 +104,17 @@ class _Info:
         symbol = "cuStreamGetCaptureInfo_v2"
         worker.driver.call_named(symbol, stream, *map(ctypes.addressof, parts))
 
+    def before(self) -> list[int]:
+        """The nodes that the next one waits for."""
+        count = self.count.value
+        return list((ctypes.c_uint64 * count).from_address(self.nodes.value)) if count else []
+
+    def edge_data(self) -> bytes:
+        """What the edges to the next node carry; nothing where they are plain."""
+        size = self.count.value * EDGE_BYTES
+        data = ctypes.string_at(self.edges.value, size) if self.edges.value and size else b""
+        return data if any(data) else b""
+
 
 @handles("capture_info")
 def capture_info(worker: Worker, request: Request) -> dict[str, bytes]:
@@ -126,12 +140,22 @@ def capture_info(worker: Worker, request: Request) -> dict[str, bytes]:
 
 @handles("callback_capture")
 def callback_capture(worker: Worker, request: Request) -> None:
-    """A host function becomes a node of the captured graph."""
-    data = lib.vx_host_call(worker.vx, request["callback"], 1)
-    if not data:
-        raise CallError(INVALID_VALUE)
+    """A host function becomes a node of the captured graph, behind what the stream has captured."""
     stream = stream_object(worker, request)
-    worker.driver.call_named("cuLaunchHostFunc", stream, lib.vx_host_function_address(), data)
+    info = _Info()
+    info.ask(worker, stream)
+    if info.status.value != CAPTURE_ACTIVE:
+        raise CallError(CAPTURE_INVALIDATED)
+    function = host_nodes.function_of(request["callback"])
+    handshake = host_nodes.unlaunched(worker, request.context)
+    prepared = Prepared(graph_params.HOST, b"")
+    prepared.take(host_nodes.Parameters(worker, handshake, function))
+    edges = info.edge_data()
+    node = graphs.add_node(worker, prepared, info.graph.value, info.before(), edges)
+    array = ctypes.c_uint64(node)
+    worker.driver.call_named(
+        "cuStreamUpdateCaptureDependencies", stream, ctypes.addressof(array), 1, SET_DEPENDENCIES
+    )
 
 
 def _check_operation(worker: Worker, operation: bytes) -> None:

@@ -124,13 +124,13 @@ refused(0x091A, "cuGraphAddMemAllocNode", 11040, "allocations as graph nodes are
 refused(0x091B, "cuGraphMemAllocNodeGetParams", 11040,
      "allocations as graph nodes are not offered yet")
 refused(0x091C, "cuGraphAddBatchMemOpNode", 11070,
-     "stream memory operations as graph nodes are not offered yet")
+     "stream memory operations as graph nodes are not offered yet", back_end=True)
 refused(0x091D, "cuGraphBatchMemOpNodeGetParams", 11070,
-     "stream memory operations as graph nodes are not offered yet")
+     "stream memory operations as graph nodes are not offered yet", back_end=True)
 refused(0x091E, "cuGraphBatchMemOpNodeSetParams", 11070,
-     "stream memory operations as graph nodes are not offered yet")
+     "stream memory operations as graph nodes are not offered yet", back_end=True)
 refused(0x091F, "cuGraphExecBatchMemOpNodeSetParams", 11070,
-     "stream memory operations as graph nodes are not offered yet")
+     "stream memory operations as graph nodes are not offered yet", back_end=True)
 refused(0x0920, "cuGraphAddExternalSemaphoresSignalNode", 11020,
      "external semaphores belong to graphics interoperation")
 refused(0x0921, "cuGraphAddExternalSemaphoresWaitNode", 11020,

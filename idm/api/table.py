@@ -48,6 +48,7 @@ class Call:
     per_thread: str = ""  # suffix of the variant whose null stream is per-thread: _ptds or _ptsz
     no_context: bool = False  # needs no current context
     reason: str = ""  # why a refused row is refused
+    back_end: bool = False  # refused to applications, but the back end calls it for its own ends
     elsewhere: bool = False  # its front-end function sends other rows, never this one
     unsafe: bool = False  # refused while a capture forbids what it does not see (CUDA's modes)
     queues: int = 1  # works that it puts into its stream, if it is posted and has one
@@ -148,9 +149,18 @@ def call(
     _table.add(replace(row, elsewhere=elsewhere, unsafe=unsafe, queues=queues))
 
 
-def refused(number: int, symbol: str, since: int, reason: str, *, per_thread: str = "") -> None:
+def refused(
+    number: int,
+    symbol: str,
+    since: int,
+    reason: str,
+    *,
+    per_thread: str = "",
+    back_end: bool = False,
+) -> None:
     """Add a row that is not supported; `reason` appears in docs/coverage.md."""
-    _table.add(Call(number, symbol, since, Mode.REFUSED, (), per_thread=per_thread, reason=reason))
+    row = Call(number, symbol, since, Mode.REFUSED, (), per_thread=per_thread, reason=reason)
+    _table.add(replace(row, back_end=back_end))
 
 
 GROUPS = (

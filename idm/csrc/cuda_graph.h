@@ -117,6 +117,13 @@ typedef struct CUDA_HOST_NODE_PARAMS_v2 {
     CUcontext ctx;
 } CUDA_HOST_NODE_PARAMS_v2;
 
+typedef struct CUDA_BATCH_MEM_OP_NODE_PARAMS {
+    CUcontext ctx;
+    unsigned int count;
+    CUstreamBatchMemOpParams *paramArray;
+    unsigned int flags;
+} CUDA_BATCH_MEM_OP_NODE_PARAMS;
+
 typedef struct CUDA_CHILD_GRAPH_NODE_PARAMS {
     CUgraph graph;
     CUgraphChildGraphNodeOwnership ownership;

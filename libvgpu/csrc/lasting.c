@@ -59,7 +59,7 @@ CUresult vgpu_lasting_callback(CUhostFn function, void *data, int once, uint64_t
 /* The entry of a number, or NULL; the caller holds the lock. */
 static struct lasting *entry_of(uint64_t number)
 {
-    uint64_t index = number & ~LASTING;
+    uint32_t index = (uint32_t)number; /* Between the two is what the back end knows the call by. */
 
     return number & LASTING && index < used && table[index].function ? &table[index] : NULL;
 }

@@ -7,7 +7,6 @@ import struct
 from typing import Any
 
 import pytest
-from gpu_proxy._executor import lib
 
 from gpu_proxy.handlers import graph_params
 from gpu_proxy.handlers.graph_params import KERNEL_PARAMS, MEMSET_PARAMS, PARAMS_BYTES, prepare
@@ -78,11 +77,11 @@ def test_handles_that_are_none(worker: Any) -> None:
 
 def test_a_host_function_is_a_number(worker: Any) -> None:
     prepared = prepare(worker, params(3, struct.pack("=QQ", 0xBAD, LASTING | 4)), b"")
-    function, data = struct.unpack("=QQ", prepared.buffers[0].raw)
-    assert function == lib.vx_host_function_address()
-    assert lib.vx_host_number(data) == LASTING | 4
-    # A number of a stream's function would be acknowledged in another way.
-    assert status(worker, params(3, struct.pack("=QQ", 0, 4))) != 0
+    assert prepared.function == 4
+    # A number of a stream's function would be acknowledged in another way; above the function's
+    # number is the back end's own.
+    for number in (4, LASTING | 1 << 20, LASTING | 1 << 32):
+        assert status(worker, params(3, struct.pack("=QQ", 0, number))) == INVALID_VALUE
 
 
 def add(worker: Any, data: bytes, edges: bytes, waits: list[int]) -> Any:

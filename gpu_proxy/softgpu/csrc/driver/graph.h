@@ -129,6 +129,14 @@ CUresult node_set_any(struct graph_node *node, const CUgraphNodeParams *params);
 CUresult node_copy_contents(struct graph_node *target, const struct graph_node *source, unsigned depth);
 void node_release_contents(struct graph_node *node);
 
+/* The table refuses these to applications, so it has no prototypes for them; gpu_proxy calls them. */
+CUresult cuGraphAddBatchMemOpNode(CUgraphNode *out, CUgraph handle, const CUgraphNode *dependencies, size_t count,
+                                  const CUDA_BATCH_MEM_OP_NODE_PARAMS *params);
+CUresult cuGraphBatchMemOpNodeGetParams(CUgraphNode handle, CUDA_BATCH_MEM_OP_NODE_PARAMS *params);
+CUresult cuGraphBatchMemOpNodeSetParams(CUgraphNode handle, const CUDA_BATCH_MEM_OP_NODE_PARAMS *params);
+CUresult cuGraphExecBatchMemOpNodeSetParams(CUgraphExec exec_handle, CUgraphNode handle,
+                                            const CUDA_BATCH_MEM_OP_NODE_PARAMS *params);
+
 /* node_get.c */
 CUresult node_get_kernel(struct graph_node *node, CUDA_KERNEL_NODE_PARAMS *params);
 CUDA_MEMSET_NODE_PARAMS node_get_memset(const struct graph_node *node);

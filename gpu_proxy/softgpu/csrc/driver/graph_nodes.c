@@ -156,3 +156,11 @@ CUresult cuGraphAddHostNode(CUgraphNode *out, CUgraph handle, const CUgraphNode 
     NEW_NODE(node, CU_GRAPH_NODE_TYPE_HOST);
     return finish(node, node_set_host(node, params->fn, params->userData), out);
 }
+
+CUresult cuGraphAddBatchMemOpNode(CUgraphNode *out, CUgraph handle, const CUgraphNode *dependencies, size_t count,
+                                  const CUDA_BATCH_MEM_OP_NODE_PARAMS *params)
+{
+    NEED(params && !params->flags);
+    NEW_NODE(node, CU_GRAPH_NODE_TYPE_BATCH_MEM_OP);
+    return finish(node, node_set_values(node, params->paramArray, params->count), out);
+}

@@ -108,6 +108,15 @@ CUresult cuGraphHostNodeGetParams(CUgraphNode handle, CUDA_HOST_NODE_PARAMS *par
     return CUDA_SUCCESS;
 }
 
+/* The operations are the node's own, until it changes. */
+CUresult cuGraphBatchMemOpNodeGetParams(CUgraphNode handle, CUDA_BATCH_MEM_OP_NODE_PARAMS *params)
+{
+    NEED(params);
+    GET_NODE_OF(node, handle, CU_GRAPH_NODE_TYPE_BATCH_MEM_OP);
+    *params = (CUDA_BATCH_MEM_OP_NODE_PARAMS){.count = node->value_count, .paramArray = node->values};
+    return CUDA_SUCCESS;
+}
+
 CUresult cuGraphChildGraphNodeGetGraph(CUgraphNode handle, CUgraph *graph)
 {
     NEED(graph);

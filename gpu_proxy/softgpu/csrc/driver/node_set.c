@@ -59,6 +59,13 @@ CUresult cuGraphHostNodeSetParams(CUgraphNode handle, const CUDA_HOST_NODE_PARAM
     return node_set_host(node, params->fn, params->userData);
 }
 
+CUresult cuGraphBatchMemOpNodeSetParams(CUgraphNode handle, const CUDA_BATCH_MEM_OP_NODE_PARAMS *params)
+{
+    NEED(params && !params->flags);
+    CHANGE_NODE(node, handle, CU_GRAPH_NODE_TYPE_BATCH_MEM_OP);
+    return node_set_values(node, params->paramArray, params->count);
+}
+
 CUresult cuGraphEventRecordNodeSetEvent(CUgraphNode handle, CUevent event)
 {
     CHANGE_NODE(node, handle, CU_GRAPH_NODE_TYPE_EVENT_RECORD);
@@ -144,6 +151,19 @@ CUresult cuGraphExecHostNodeSetParams(CUgraphExec exec_handle, CUgraphNode handl
     NEED(params);
     CHANGE_EXEC(node, exec_handle, handle, CU_GRAPH_NODE_TYPE_HOST);
     TRY(node_set_host(node, params->fn, params->userData));
+    return exec_refresh(exec);
+}
+
+/* Neither the number of operations nor their kinds may change, as in CUDA. */
+CUresult cuGraphExecBatchMemOpNodeSetParams(CUgraphExec exec_handle, CUgraphNode handle,
+                                            const CUDA_BATCH_MEM_OP_NODE_PARAMS *params)
+{
+    NEED(params && params->paramArray && !params->flags);
+    CHANGE_EXEC(node, exec_handle, handle, CU_GRAPH_NODE_TYPE_BATCH_MEM_OP);
+    NEED(params->count == node->value_count);
+    for (unsigned i = 0; i < params->count; i++)
+        NEED(params->paramArray[i].operation == node->values[i].operation);
+    TRY(node_set_values(node, params->paramArray, params->count));
     return exec_refresh(exec);
 }
 

@@ -290,6 +290,79 @@ static void events_in_graphs(void)
     OK(cuEventDestroy_v2(event));
 }
 
+/* Refused to applications, so the table has no prototypes. */
+CUresult cuGraphAddBatchMemOpNode(CUgraphNode *node, CUgraph graph, const CUgraphNode *waits, size_t count,
+                                  const CUDA_BATCH_MEM_OP_NODE_PARAMS *params);
+CUresult cuGraphBatchMemOpNodeGetParams(CUgraphNode node, CUDA_BATCH_MEM_OP_NODE_PARAMS *params);
+CUresult cuGraphBatchMemOpNodeSetParams(CUgraphNode node, const CUDA_BATCH_MEM_OP_NODE_PARAMS *params);
+CUresult cuGraphExecBatchMemOpNodeSetParams(CUgraphExec exec, CUgraphNode node,
+                                            const CUDA_BATCH_MEM_OP_NODE_PARAMS *params);
+
+static volatile uint32_t *words;
+
+static void operations(CUstreamBatchMemOpParams ops[3], uint32_t value)
+{
+    CUdeviceptr at = (CUdeviceptr)(uintptr_t)words;
+    memset(ops, 0, 3 * sizeof(*ops));
+    ops[0].writeValue.operation = ops[2].writeValue.operation = CU_STREAM_MEM_OP_WRITE_VALUE_32;
+    ops[1].waitValue.operation = CU_STREAM_MEM_OP_WAIT_VALUE_32;
+    ops[1].waitValue.flags = CU_STREAM_WAIT_VALUE_EQ;
+    ops[0].writeValue.address = at;
+    ops[1].waitValue.address = ops[2].writeValue.address = at + 4;
+    ops[0].writeValue.value = value;
+    ops[1].waitValue.value = 1;
+}
+
+/* Write, wait for an answer, take it back: what a launch says first must be answered once. */
+static void answer(uint32_t expected)
+{
+    for (int i = 0; !words[0]; i++) {
+        CHECK(i < 30000);
+        sleep_ms(1);
+    }
+    CHECK(words[0] == expected && !words[1]);
+    words[0] = 0;
+    words[1] = 1;
+}
+
+static void memory_operations(void)
+{
+    CUstreamBatchMemOpParams ops[3];
+    CUDA_BATCH_MEM_OP_NODE_PARAMS params = {.count = 3, .paramArray = ops}, found;
+    CUgraph graph = NULL;
+    CUgraphNode node = NULL;
+    CUgraphNodeType type = 0;
+    CUgraphExec exec = NULL;
+    OK(cuMemHostAlloc((void **)&words, 4096, 0));
+    operations(ops, 7);
+    OK(cuGraphCreate(&graph, 0));
+    OK(cuGraphAddBatchMemOpNode(&node, graph, NULL, 0, &params));
+    OK(cuGraphNodeGetType(node, &type));
+    CHECK(type == CU_GRAPH_NODE_TYPE_BATCH_MEM_OP);
+    OK(cuGraphInstantiateWithFlags(&exec, graph, 0));
+    operations(ops, 8);
+    OK(cuGraphBatchMemOpNodeSetParams(node, &params));
+    OK(cuGraphBatchMemOpNodeGetParams(node, &found));
+    CHECK(found.count == 3 && found.paramArray[0].writeValue.value == 8);
+    OK(cuGraphLaunch(exec, stream));
+    OK(cuGraphLaunch(exec, stream));
+    answer(7);
+    answer(7);
+    OK(cuStreamSynchronize(stream));
+    OK(cuGraphExecBatchMemOpNodeSetParams(exec, node, &params));
+    OK(cuGraphLaunch(exec, stream));
+    answer(8);
+    OK(cuStreamSynchronize(stream));
+    CHECK(words[0] == 0 && words[1] == 0);
+    params.count = 2;
+    WANT(CUDA_ERROR_INVALID_VALUE, cuGraphExecBatchMemOpNodeSetParams(exec, node, &params));
+    params.count = 3;
+    ops[1].operation = CU_STREAM_MEM_OP_WAIT_VALUE_64;
+    WANT(CUDA_ERROR_INVALID_VALUE, cuGraphExecBatchMemOpNodeSetParams(exec, node, &params));
+    OK(cuGraphExecDestroy(exec));
+    OK(cuGraphDestroy(graph));
+}
+
 int main(void)
 {
     (void)start();
@@ -307,5 +380,6 @@ int main(void)
     memory_nodes();
     memory_that_outlives_its_graph();
     events_in_graphs();
+    memory_operations();
     return 0;
 }
