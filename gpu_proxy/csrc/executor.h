@@ -191,6 +191,9 @@ int vx_set_context(struct vx *x, uint64_t handle);
 /* The main thread's current context was changed behind the executor's back, or no longer exists. */
 void vx_forget_context(struct vx *x);
 
+/* Return when there is a record in the ring, or the session stops. */
+void vx_idle(struct vx *x);
+
 /* Results go to the slot, or to the reply chunk when there is one. */
 void vx_answer(struct vx *x, uint32_t slot, uint32_t sequence, uint32_t reply, int32_t status,
                const void *data, uint32_t bytes);

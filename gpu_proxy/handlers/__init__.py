@@ -41,6 +41,7 @@ MODULES = (
     "waits",
     "streams",
     "graphs",
+    "graph_executables",
     "graph_reading",
     "arrays",
     "textures",

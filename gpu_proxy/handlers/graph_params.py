@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from gpu_proxy._executor import lib
 from gpu_proxy.handlers.copies2d import Box
 from gpu_proxy.handlers.generic import object_of
-from gpu_proxy.handlers.host_nodes import Parameters, function_of
+from gpu_proxy.handlers.handshakes import Parameters, function_of
 from gpu_proxy.request import CallError
 from idm.api.types import Kind
 

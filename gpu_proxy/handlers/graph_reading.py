@@ -21,6 +21,7 @@ from gpu_proxy.handlers.graph_params import (
     MEMSET_BYTES,
     PARAMS_BYTES,
 )
+from gpu_proxy.handlers.handshakes import LASTING
 from gpu_proxy.request import CallError, Request
 from idm.api.types import Kind
 
@@ -94,7 +95,7 @@ def _host(worker: Worker, node: int) -> Part:
     found = host_nodes.read(worker, node)
     if found is None:
         raise CallError(NOT_SUPPORTED)
-    return HOST_PARAMS.pack(0, host_nodes.LASTING | found.function), b""
+    return HOST_PARAMS.pack(0, LASTING | found.function), b""
 
 
 def _one(symbol: str, kind: Kind) -> Callable[[Worker, int], Part]:

@@ -8,7 +8,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from gpu_proxy._executor import lib
-from gpu_proxy.handlers import graph_params, graphs, handles, host_nodes
+from gpu_proxy.handlers import graph_params, graphs, handles, handshakes
 from gpu_proxy.handlers.generic import Arguments, adopt
 from gpu_proxy.handlers.graph_params import Prepared
 from gpu_proxy.handlers.waits import stream_object
@@ -146,10 +146,10 @@ def callback_capture(worker: Worker, request: Request) -> None:
     info.ask(worker, stream)
     if info.status.value != CAPTURE_ACTIVE:
         raise CallError(CAPTURE_INVALIDATED)
-    function = host_nodes.function_of(request["callback"])
-    handshake = host_nodes.unlaunched(worker, request.context)
+    function = handshakes.function_of(request["callback"])
+    handshake = handshakes.unlaunched(worker, request.context)
     prepared = Prepared(graph_params.HOST, b"")
-    prepared.take(host_nodes.Parameters(worker, handshake, function))
+    prepared.take(handshakes.Parameters(worker, handshake, function))
     edges = info.edge_data()
     node = graphs.add_node(worker, prepared, info.graph.value, info.before(), edges)
     array = ctypes.c_uint64(node)

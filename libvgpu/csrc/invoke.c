@@ -4,10 +4,8 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "vgpu.h"
@@ -110,87 +108,6 @@ static CUresult check_arguments(const struct idm_call *call, void *const args[])
     return status;
 }
 
-/* Devices that the application sees by its own numbers are sent by the snapshot's. */
-static void translate_devices(const struct idm_call *call, struct idm_record *record)
-{
-    uint64_t *words = (uint64_t *)(void *)(record + 1);
-
-    for (unsigned i = 0; i < call->param_count; i++)
-        if (call->params[i].flags & IDM_DEVICE && call->params[i].wire == IDM_SCALAR &&
-            words[i] < (uint64_t)vgpu.device_count)
-            words[i] = (uint64_t)vgpu.devices[words[i]];
-}
-
-static void ring_doorbell(void)
-{
-    if (idm_bell_ring(vgpu.request_doorbell))
-        vgpu_died("its doorbell is broken");
-}
-
-enum { NAP_MIN_NS = 20000, NAP_MAX_NS = 1000000 };
-
-/* Wait for room, with the ring's lock held by nobody: in the ring, or in the stream. A stream may take long. */
-static CUresult wait_for_room(long *nap_ns, int stream_is_full)
-{
-    struct timespec nap = {0, *nap_ns};
-
-    if (stream_is_full && *nap_ns < NAP_MAX_NS)
-        *nap_ns += *nap_ns / 4;
-    else if (!stream_is_full)
-        ring_doorbell();
-    nanosleep(&nap, NULL);
-    return vgpu_session_alive() ? CUDA_SUCCESS : vgpu_died("the back end closed it");
-}
-
-static void fill_header(struct idm_record *record, const struct idm_call *call,
-                        const struct vgpu_thread *thread, const struct vgpu_ticket *ticket)
-{
-    record->call = call->number;
-    record->slot = ticket ? (uint16_t)ticket->slot : IDM_NO_SLOT;
-    record->sequence = ticket ? ticket->sequence : 0;
-    record->reply = ticket ? ticket->reply : 0;
-    record->thread = thread->number;
-    record->context = vgpu_current(thread);
-}
-
-static CUresult publish(const struct idm_call *call, uint32_t flags, void *const args[],
-                        const uint64_t chosen[], const struct vgpu_ticket *ticket, uint32_t bytes)
-{
-    struct vgpu_thread *thread = vgpu_self();
-    long nap_ns = NAP_MIN_NS;
-
-    for (;;) {
-        int error = 0;
-        pthread_mutex_lock(&vgpu.ring);
-        int gauge = vgpu_gauge_take(call, thread, flags, args, bytes);
-        struct idm_record *record = gauge < 0 ? NULL : idm_reserve(&vgpu.producer, bytes, &error);
-        if (record) {
-            idm_pack_request(call, args, chosen, record);
-            translate_devices(call, record);
-            fill_header(record, call, thread, ticket);
-            record->bytes = bytes;
-            record->flags = (uint16_t)flags;
-            record->gauge = (uint16_t)gauge;
-            atomic_store_explicit(&vgpu.front->cpu, (uint32_t)sched_getcpu() + 1, memory_order_relaxed);
-            int asleep = idm_publish(&vgpu.producer, bytes);
-            pthread_mutex_unlock(&vgpu.ring);
-            if (asleep)
-                ring_doorbell();
-            if (ticket)
-                thread->counters.forwarded++;
-            else
-                thread->counters.posted++;
-            return CUDA_SUCCESS;
-        }
-        if (gauge > 0)
-            vgpu_gauge_return(gauge, idm_works(call, bytes));
-        pthread_mutex_unlock(&vgpu.ring);
-        CUresult status = error ? vgpu_died("its ring is damaged") : wait_for_room(&nap_ns, gauge < 0);
-        if (status != CUDA_SUCCESS)
-            return status;
-    }
-}
-
 CUresult vgpu_start_with(const struct idm_call *call, uint32_t flags, void *const args[],
                          const uint64_t chosen[], struct vgpu_ticket *ticket)
 {
@@ -203,7 +120,7 @@ CUresult vgpu_start_with(const struct idm_call *call, uint32_t flags, void *cons
     }
     if (vgpu_take_slot(vgpu_self(), ticket))
         return vgpu_died("the back end closed it");
-    CUresult status = publish(call, flags, args, chosen, ticket, (uint32_t)bytes);
+    CUresult status = vgpu_publish(call, flags, args, chosen, ticket, (uint32_t)bytes);
     if (status != CUDA_SUCCESS)
         vgpu_give_slot(ticket->slot);
     return status;
@@ -279,7 +196,7 @@ static CUresult post(const struct idm_call *call, uint32_t flags, void *const ar
     int bytes = idm_request_bytes(call, args);
     if (bytes < 0)
         return CUDA_ERROR_INVALID_VALUE;
-    return publish(call, flags, args, chosen, NULL, (uint32_t)bytes);
+    return vgpu_publish(call, flags, args, chosen, NULL, (uint32_t)bytes);
 }
 
 CUresult vgpu_post(const struct idm_call *call, uint32_t flags, void *const args[])

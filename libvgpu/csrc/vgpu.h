@@ -159,6 +159,9 @@ struct vgpu_ticket {
     uint32_t sequence;
     uint32_t reply;                 /* chunk plus one, or 0 */
 };
+/* Put a record into the ring, posted when there is no ticket. */
+CUresult vgpu_publish(const struct idm_call *call, uint32_t flags, void *const args[],
+                      const uint64_t chosen[], const struct vgpu_ticket *ticket, uint32_t bytes);
 CUresult vgpu_start(const struct idm_call *call, uint32_t flags, void *const args[],
                     const uint64_t chosen[], size_t result_bytes, struct vgpu_ticket *ticket);
 /* The same with the reply chunk that the caller took; ticket->reply is set, and the caller's on failure. */

@@ -12,7 +12,17 @@ from gpu_proxy._executor import lib
 
 from gpu_proxy.binding import EXECUTOR_FUNCTIONS
 from gpu_proxy.handlers import host_nodes
-from gpu_proxy.handlers.host_nodes import LASTING, NODE_PARAMS, OPERATION, Parameters
+from gpu_proxy.handlers.handshakes import (
+    FUNCTION,
+    LASTING,
+    NODE_PARAMS,
+    OPERATION,
+    WRITE,
+    Parameters,
+    _make_block,
+    operations,
+    unlaunched,
+)
 from gpu_proxy.request import CallError
 from gpu_proxy.resources import Context
 from idm.api.types import Kind
@@ -92,7 +102,7 @@ class Graphs:
 
     def host(self, graph: int, function: int) -> int:
         node = self.node(graph, OPERATIONS)
-        handshake = host_nodes.unlaunched(self.worker, CONTEXT)
+        handshake = unlaunched(self.worker, CONTEXT)
         params = Parameters(self.worker, handshake, function)
         self._set(node, params.address)
         return node
@@ -169,9 +179,9 @@ def test_each_executable_graph_has_its_own(graphs: Graphs) -> None:
 def test_memory_operations_of_the_application_are_none(graphs: Graphs, memory: Any) -> None:
     graph = graphs.graph()
     node = graphs.node(graph, OPERATIONS)
-    graphs.operations[node] = host_nodes.operations(memory[0], 1)
+    graphs.operations[node] = operations(memory[0], 1)
     assert host_nodes.type_seen(graphs.worker, node) == OPERATIONS
-    graphs.operations[node] = OPERATION.pack(host_nodes.WRITE, memory[0], 1, 0, 0)
+    graphs.operations[node] = OPERATION.pack(WRITE, memory[0], 1, 0, 0)
     assert host_nodes.read(graphs.worker, node) is None
     graphs.host(graph, 1)
     before = graphs.operations[node]
@@ -190,7 +200,7 @@ def test_what_is_due_is_announced_and_its_end_is_told(graphs: Graphs) -> None:
     graphs.launch(handle)
     assert lib.vx_poll_handshakes(vx) == 1
     number = fetch(graphs.worker, 1)
-    assert number - LASTING & host_nodes.FUNCTION == 41
+    assert number - LASTING & FUNCTION == 41
     assert (word(words), word(words + 4)) == (0, 0)
     for wrong in (number + (1 << 32), LASTING | 41, number & ~LASTING):
         lib.vx_callback_done(vx, wrong)
@@ -207,6 +217,8 @@ def test_a_launch_that_is_captured_calls_nothing(graphs: Graphs) -> None:
     node = graphs.host(graph, 1)
     handle = graphs.instantiate(graph)
     graphs.capturing = 1
+    assert lib.vx_capture_room(graphs.worker.vx) == 0
+    lib.vx_capture_began(graphs.worker.vx, 0x57, 1, 2)
     graphs.launch(handle)
     due(graphs.words(node), 1)
     assert lib.vx_poll_handshakes(graphs.worker.vx) == 0
@@ -223,7 +235,7 @@ def test_more_are_due_than_the_queue_holds(graphs: Graphs) -> None:
     assert lib.vx_poll_handshakes(vx) == 0
     called = set()
     for sequence in range(1, count + 1):
-        called.add(fetch(graphs.worker, sequence) & host_nodes.FUNCTION)
+        called.add(fetch(graphs.worker, sequence) & FUNCTION)
         lib.vx_poll_handshakes(vx)
     assert called == set(range(count))
 
@@ -331,11 +343,11 @@ def test_contexts_that_come_and_go_leave_room(graphs: Graphs) -> None:
 
 def test_there_are_only_so_many(graphs: Graphs) -> None:
     worker = graphs.worker
-    host_nodes.unlaunched(worker, CONTEXT)
+    unlaunched(worker, CONTEXT)
     blocks = lib.VX_HANDSHAKES // lib.VX_HANDSHAKE_BLOCK
     for _ in range(blocks - 1):
-        host_nodes._make_block(worker, OBJECT)
+        _make_block(worker, OBJECT)
     with pytest.raises(CallError) as caught:
-        host_nodes._make_block(worker, OBJECT)
+        _make_block(worker, OBJECT)
     assert caught.value.status == OUT_OF_MEMORY
     assert worker.driver.symbols.count("cuMemFreeHost") == 1
