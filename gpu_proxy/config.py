@@ -25,6 +25,7 @@ class ZoneConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     owner: int | str = ""  # of the socket and its directory; default: the daemon's user
     group: int | str = ""  # default: the owner's group
     device_memory: int | str = 0  # default: the whole device
+    context_memory: int | str = "auto"  # of device_memory, for each CUDA context
     host_memory: int | str = 0  # default: half of this machine's memory
     worker_memory: int | str = 0  # of each worker's cgroup; default: half of this machine's memory
     sessions: Count = 256

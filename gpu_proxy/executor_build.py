@@ -22,6 +22,7 @@ struct idm_bell { int fd; uint32_t port; };
 struct vx *vx_open(void *region, struct idm_counters *counters, const struct idm_bell *doorbells,
                    uint32_t doorbell_count, int use_c);
 int vx_run(struct vx *x);
+void vx_watch(struct vx *x);
 const struct idm_record *vx_request(const struct vx *x);
 const char *vx_reason(const struct vx *x);
 uint64_t vx_current(const struct vx *x);
@@ -55,6 +56,8 @@ uint64_t vx_handle_of(struct vx *x, unsigned kind, uint64_t object, uint64_t con
                       uint64_t parent);
 int vx_drop(struct vx *x, uint64_t handle);
 uint32_t vx_drop_dependents(struct vx *x, uint64_t handle);
+int vx_set_accounted(struct vx *x, uint64_t handle);
+int vx_is_accounted(struct vx *x, uint64_t handle);
 int vx_stream(struct vx *x, uint64_t word, uint32_t thread, uint32_t flags, uint64_t *stream);
 void vx_forget_pools(struct vx *x, uint64_t context_object);
 int vx_range_add(struct vx *x, uint64_t base, uint64_t bytes, uint32_t is_host);
@@ -64,6 +67,7 @@ uint64_t vx_range_find(struct vx *x, uint64_t address, uint64_t *bytes, uint32_t
 int vx_wait_stream(struct vx *x, uint64_t stream, uint32_t slot, uint32_t sequence, uint32_t bytes);
 int vx_wait_context(struct vx *x, uint64_t context_handle, uint32_t slot, uint32_t sequence,
                     int beside_captures);
+uint32_t vx_capture_count(const struct vx *x);
 int vx_capture_room(struct vx *x);
 void vx_capture_began(struct vx *x, uint64_t stream, uint32_t thread, uint32_t mode);
 int vx_capture_may_end(struct vx *x, uint64_t stream, uint32_t thread);
@@ -95,8 +99,9 @@ int vx_window_unmap(uint64_t address, uint64_t bytes);
 int vx_map_new(uint64_t address, uint64_t bytes, int fd);
 int vx_unmap(uint64_t address, uint64_t bytes);
 enum { IDM_REGION_BYTES, IDM_SLOTS_AT, IDM_STAGING_AT, IDM_CHUNK_BYTES, IDM_CHUNKS, IDM_SLOT_BYTES,
-       IDM_SLOT_DATA, IDM_NO_SLOT, VX_PYTHON, VX_STOPPED, VX_MALFORMED, VX_CALLBACKS,
-       VX_CONTEXTS, VX_DUE, VX_HANDSHAKES, VX_HANDSHAKE_BLOCK, VX_HANDSHAKE_BYTES, ... };
+       IDM_SLOT_DATA, IDM_NO_SLOT, VX_PYTHON, VX_STOPPED, VX_MALFORMED, VX_WAITED,
+       VX_CALLBACKS, VX_CONTEXTS, VX_DUE, VX_HANDSHAKES, VX_HANDSHAKE_BLOCK,
+       VX_HANDSHAKE_BYTES, ... };
 """
 
 

@@ -4,20 +4,24 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+
+from gpu_proxy.account.holdings import Key
 
 
 @dataclass
 class Allocation:
-    """Memory that was charged to the zone."""
+    """Memory at an address."""
 
     bytes: int
     context: int  # handle of the context that it dies with
     kind: str  # "device", "host", "reserved", "global" or "registered"
     token: int = 0  # of host memory: the message that carried its descriptor
     in_window: bool = True
-    pooled: bool = False
+    key: Key | None = None  # of the charge for device memory of its own
+    freed: Callable[[], None] | None = None  # of a pool's or a graph's: tells the account
 
 
 @dataclass
@@ -53,7 +57,7 @@ class Green:
 class Physical:
     """Physical memory: how often it is named and mapped."""
 
-    bytes: int
+    key: Key  # of its charge
     names: int = 1  # references that the zone may still release
     references: int = 1  # those that the driver has not released yet
     mapped: int = 0
@@ -77,12 +81,10 @@ class Resources:
     contexts: dict[int, Context] = field(default_factory=dict)  # by handle
     greens: dict[int, Green] = field(default_factory=dict)  # by handle
     device_resources: dict[bytes, int] = field(default_factory=dict)  # their numbers, from 1
-    charges: dict[int, int] = field(default_factory=dict)  # device bytes of objects, by handle
     globals: dict[int, list[int]] = field(default_factory=dict)  # addresses, by module's handle
     physical: dict[int, Physical] = field(default_factory=dict)  # by the driver's handle
     mappings: dict[int, Mapping] = field(default_factory=dict)  # by address
-    # by context and limit: what it was at first, and the bytes charged for more
-    limits: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
+    limits: dict[tuple[int, int], int] = field(default_factory=dict)  # the first, by context
     textures: dict[int, int] = field(default_factory=dict)  # CUtexObject: context's handle
     surfaces: dict[int, int] = field(default_factory=dict)  # CUsurfObject: context's handle
     links: dict[int, Any] = field(default_factory=dict)  # links.Link, by handle

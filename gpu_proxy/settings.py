@@ -21,8 +21,11 @@ from gpu_proxy.config import (
     parse_zone_option,
 )
 from gpu_proxy.errors import ConfigError
-from gpu_proxy.sizes import parse_size
+from gpu_proxy.sizes import format_size, parse_size
 
+# What a context of a GPU takes by itself; 300 to 600 MiB on GPUs of a data centre. The software
+# GPU's takes nothing of its memory.
+CONTEXT_BYTES = 512 << 20
 ZONE_NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?")
 DEFAULT_ZONE = "default"
 
@@ -36,6 +39,7 @@ class ZoneSettings:
     uid: int
     gid: int
     device_memory: int
+    context_memory: int
     host_memory: int
     worker_memory: int
     sessions: int
@@ -91,18 +95,18 @@ def resolve(config: Config, source: Source, *, stub: bool, xen: bool = False) ->
         else default_state_dir(runtime_dir, chosen=chosen)
     )
     named = config.zone or {DEFAULT_ZONE: ZoneConfig()}
-    zones = tuple(_zone(n, i, z, source) for i, (n, z) in enumerate(named.items()))
+    zones = tuple(_zone(n, i, z, source, stub=stub) for i, (n, z) in enumerate(named.items()))
     _check_isolation(zones, source)
     _check_cgroup(config.workers.cgroup, source)
     _check_domains(zones, source, xen=xen)
     return Settings(stub, runtime_dir, state_dir, config.executor, config.workers, zones, xen=xen)
 
 
-def announced_zone(name: str, domain: int, given: dict[str, str]) -> ZoneSettings:
+def announced_zone(name: str, domain: int, given: dict[str, str], *, stub: bool) -> ZoneSettings:
     """Return the zone of a pod domain that the toolstack announced. Raises ConfigError."""
     text = f"{name}:" + ",".join(f"{key}={value}" for key, value in given.items())
     name, zone = parse_zone_option(text)
-    return _zone(name, ZONES_MAX + domain, zone, Source())
+    return _zone(name, ZONES_MAX + domain, zone, Source(), stub=stub)
 
 
 def _check_cgroup(cgroup: str, source: Source) -> None:
@@ -120,7 +124,7 @@ def _check_domains(zones: tuple[ZoneSettings, ...], source: Source, *, xen: bool
             raise source.error(key, f"domain {zone.domain!r} is two zones")
 
 
-def _zone(name: str, index: int, zone: ZoneConfig, source: Source) -> ZoneSettings:
+def _zone(name: str, index: int, zone: ZoneConfig, source: Source, *, stub: bool) -> ZoneSettings:
     key = f"zone.{name}"
     if not ZONE_NAME.fullmatch(name):
         raise source.error(
@@ -135,12 +139,13 @@ def _zone(name: str, index: int, zone: ZoneConfig, source: Source) -> ZoneSettin
             raise source.error(f"{key}.{field}", str(error.args[0])) from None
 
     uid = looked_up("owner", _uid)
-    return ZoneSettings(
+    made = ZoneSettings(
         name=name,
         index=index,
         uid=uid,
         gid=looked_up("group", lambda value: _gid(value, uid, owned=zone.owner != "")),
         device_memory=looked_up("device_memory", parse_size),
+        context_memory=looked_up("context_memory", lambda value: _context_bytes(value, stub=stub)),
         host_memory=looked_up("host_memory", parse_size) or _half_of_memory(),
         worker_memory=looked_up("worker_memory", parse_size) or _half_of_memory(),
         sessions=zone.sessions,
@@ -150,6 +155,13 @@ def _zone(name: str, index: int, zone: ZoneConfig, source: Source) -> ZoneSettin
         environment=_environment(zone, key, source),
         domain=zone.domain,
     )
+    return _check_room(made, source)
+
+
+def _context_bytes(value: int | str, *, stub: bool) -> int:
+    if value == "auto":
+        return 0 if stub else CONTEXT_BYTES
+    return parse_size(value)
 
 
 def _environment(zone: ZoneConfig, key: str, source: Source) -> dict[str, str]:
@@ -168,6 +180,14 @@ def _check_isolation(zones: tuple[ZoneSettings, ...], source: Source) -> None:
             raise source.error(key, "'virtual' is not supported by this version")
         if zone.isolation not in ("shared", "exclusive"):
             raise source.error(key, f"{zone.isolation!r} is neither shared, exclusive nor virtual")
+
+
+def _check_room(zone: ZoneSettings, source: Source) -> ZoneSettings:
+    if 0 < zone.device_memory <= zone.context_memory:
+        takes = format_size(zone.context_memory)
+        text = f"no room for a CUDA context, which takes {takes} (context_memory)"
+        raise source.error(f"zone.{zone.name}.device_memory", text)
+    return zone
 
 
 def _uid(value: int | str) -> int:

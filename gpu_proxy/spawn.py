@@ -113,6 +113,7 @@ def worker_setup(values: WorkerValues, fds: list[int]) -> WorkerSetup:
         compiler_fd=fds[-1] if values.compiler else -1,
         device_memory_limit=values.device_memory_limit,
         stream_queue=values.stream_queue,
+        context_memory=values.context_memory,
         environment=values.environment,
     )
 

@@ -53,6 +53,7 @@ class WorkerValues(msgspec.Struct, frozen=True):
     max_handles: int
     device_memory_limit: int
     stream_queue: int
+    context_memory: int
     environment: dict[str, str]
     compiler: bool  # whether a compiler descriptor is the last one
 

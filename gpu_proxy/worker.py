@@ -16,6 +16,7 @@ from typing import Any
 
 from gpu_proxy import handlers
 from gpu_proxy._executor import ffi, lib
+from gpu_proxy.account.account import Account
 from gpu_proxy.binding import EXECUTOR_FUNCTIONS, Driver
 from gpu_proxy.request import CallError, Later, Pending, Request, decode, encode_results
 from gpu_proxy.resources import Resources
@@ -31,6 +32,7 @@ INVALID_CONTEXT = 201
 NOT_INITIALIZED = 3
 COUNTERS_BYTES = 4096
 LANES = 64
+TIDYING = -1  # a lane that is no application thread's
 TABLE: Table = load()  # here and below: once in the zygote, for all workers
 handlers.load_all()
 HANDLE_LEASE = 1024  # objects asked for at a time
@@ -45,6 +47,13 @@ class Worker:
         self.table = TABLE
         self.resources = Resources()
         self.lanes: dict[int, ThreadPoolExecutor] = {}
+        self.account = Account(
+            channel,
+            lambda change: lib.vx_count_memory(self.vx, change, 0),
+            lambda: self.driver,
+            setup.context_memory,
+        )
+        self._tidying = False
         self._driver: Driver | None = None
         self._handles = 0
         self._region = mmap.mmap(setup.region_fd, lib.IDM_REGION_BYTES)
@@ -79,7 +88,7 @@ class Worker:
         if self.setup.stub:
             os.environ["VGPU_SOFTGPU_QUEUE"] = str(self.setup.stream_queue)
         if self.setup.stub and self.setup.device_memory_limit:
-            # What the ledger does not see (variables of modules) the driver itself bounds.
+            # The software GPU has no more for a session than its zone may use together.
             os.environ["VGPU_SOFTGPU_MEMORY"] = str(self.setup.device_memory_limit)
         driver = Driver(self.setup.driver_library)
         for index, (base, version) in enumerate(EXECUTOR_FUNCTIONS):
@@ -94,9 +103,12 @@ class Worker:
         outcome = lib.VX_PYTHON
         while True:
             outcome = lib.vx_run(self.vx)
-            if outcome != lib.VX_PYTHON:
+            if outcome == lib.VX_PYTHON:
+                self._serve()
+            elif outcome == lib.VX_WAITED:
+                self._tidy_soon()
+            else:
                 break
-            self._serve()
         if outcome == lib.VX_MALFORMED:
             self.channel.end(ffi.string(lib.vx_reason(self.vx)).decode())
 
@@ -130,6 +142,7 @@ class Worker:
             self._report_bug(request)
         else:
             self._settle(request, outcome)
+        self._watch()
 
     def _prepare(self, request: Request) -> None:
         if request.row.handler == "environment":
@@ -162,8 +175,26 @@ class Worker:
         """The driver's object of the main thread's current context, or 0."""
         return int(lib.vx_current(self.vx))
 
+    def _watch(self) -> None:
+        """Come back after the application's next wait when there will be something to tidy."""
+        if self.account.untidy and not self._tidying:
+            lib.vx_watch(self.vx)
+
+    def _tidy_soon(self) -> None:
+        if not self._tidying:
+            self._tidying = True
+            self._lane(TIDYING).submit(self._tidy)
+
+    def _tidy(self) -> None:
+        try:
+            self.account.tidy()
+        except Exception:  # noqa: BLE001 - our own bug must not end the session
+            self.channel.log("tidy-failed", traceback=traceback.format_exc()[-900:])
+        self._tidying = False
+        self._watch()
+
     def _lane(self, thread: int) -> ThreadPoolExecutor:
-        key = thread % LANES
+        key = thread % LANES if thread >= 0 else thread
         if key not in self.lanes:
             self.lanes[key] = ThreadPoolExecutor(1, thread_name_prefix=f"lane-{key}")
         return self.lanes[key]
@@ -178,6 +209,7 @@ class Worker:
             self._report_bug(request)
         else:
             self.answer(request, 0, results or {})
+        self._watch()
 
     def _report_bug(self, request: Request) -> None:
         self.channel.log(

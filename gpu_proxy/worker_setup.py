@@ -29,4 +29,5 @@ class WorkerSetup:
     compiler_fd: int  # SOCK_STREAM to the compile helper of the software GPU, or -1
     device_memory_limit: int  # bytes the zone may use, 0: the whole device
     stream_queue: int  # works that the driver takes in one stream without blocking
+    context_memory: int  # bytes that each context is charged for
     environment: dict[str, str]  # driver settings that the front end may forward (CUDA_*)

@@ -160,6 +160,7 @@ class Zone:
             device_memory_limit=self.settings.device_memory,
             stream_queue=self.workers.stream_queue
             or (SOFTGPU_STREAM_QUEUE if self._daemon.stub else GPU_STREAM_QUEUE),
+            context_memory=self.settings.context_memory,
             environment=self.plan.environment,
             compiler=compiler,
         )

@@ -62,6 +62,13 @@ def test_every_source_file_states_its_licence_and_can_be_read_in_one_sitting():
         assert short, f"{path} has {len(lines)} lines"
 
 
+def test_device_memory_is_charged_in_one_place():
+    asking = re.compile(r"\.(?:charge|release)\(\s*\"device\"")
+    found = {str(path.relative_to(ROOT)) for path in sources("gpu_proxy/*.py")
+             if asking.search(path.read_text())}  # fmt: skip
+    assert found == {"gpu_proxy/account/holdings.py"}
+
+
 def test_nothing_names_a_machine():
     for path in sources("*"):
         if path.suffix in (".png", ".svg") or path.name == "test_structure.py":

@@ -16,6 +16,11 @@ static uint32_t count_of(const struct vx *x)
     return atomic_load_explicit(&x->capture_count, memory_order_relaxed);
 }
 
+uint32_t vx_capture_count(const struct vx *x)
+{
+    return count_of(x);
+}
+
 int vx_capture_room(struct vx *x)
 {
     int status = VX_SUCCESS;

@@ -54,6 +54,11 @@ void vx_stop(struct vx *x)
     x->stop = 1;
 }
 
+void vx_watch(struct vx *x)
+{
+    atomic_store_explicit(&x->watching, 1, memory_order_release);
+}
+
 void vx_set_function(struct vx *x, uint32_t number, uint64_t address)
 {
     if (number < VX_CALLS)
@@ -132,6 +137,10 @@ int vx_run(struct vx *x)
             vx_poll_pending(x);
         if (x->handshakes.busy_count)
             vx_poll_handshakes(x);
+        if (x->waited) {
+            x->waited = 0;
+            return VX_WAITED;
+        }
         int bytes = idm_take(&x->consumer, &x->request.record);
         if (bytes < 0)
             return malformed(x, "the ring holds something that is no record", 0);

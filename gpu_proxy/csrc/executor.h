@@ -34,7 +34,7 @@ enum {
 };
 
 /* Results of vx_run. */
-enum vx_outcome { VX_PYTHON = 1, VX_STOPPED = 2, VX_MALFORMED = 3 };
+enum vx_outcome { VX_PYTHON = 1, VX_STOPPED = 2, VX_MALFORMED = 3, VX_WAITED = 4 };
 
 /* CUresult values that this file decides about itself. */
 enum vx_status {
@@ -52,6 +52,7 @@ struct vx_object {
     uint64_t parent;            /* handle of the module or library that it dies with, or 0 */
     uint32_t generation;        /* of the last handle with this index */
     uint32_t note;              /* of executable graphs: their struct vx_host_graph, or 0 */
+    uint32_t accounted;         /* executable graphs: a launch may take memory */
 };
 
 struct vx_range {
@@ -119,6 +120,8 @@ struct vx {
     int output;                 /* read end of the pipe that kernels print to, or -1 */
     uint64_t launches, launches_seen; /* so that only work since the last look is looked for */
     volatile int stop;
+    _Atomic uint8_t watching;   /* vx_run ends with VX_WAITED when the application has waited */
+    uint8_t waited;
     uint64_t busy_since;        /* when the ring was last found not empty, CLOCK_MONOTONIC */
 
     vx_function functions[VX_CALLS];
@@ -134,6 +137,7 @@ struct vx {
     uint32_t object_limit;      /* objects that may be alive */
     uint32_t object_top[2];     /* indexes in use: chosen by the front end, and from VX_OWN_INDEX up */
     uint32_t object_count;
+    _Atomic uint32_t accounted_count;
     struct vx_range *ranges;
     size_t range_count, range_capacity;
     struct vx_capture *captures;
@@ -173,6 +177,8 @@ struct vx {
 struct vx *vx_open(void *region, struct idm_counters *counters, const struct idm_bell *doorbells,
                    uint32_t doorbell_count, int use_c);
 int vx_run(struct vx *x);
+/* Have vx_run end once with VX_WAITED, when the next wait of the application is over. */
+void vx_watch(struct vx *x);
 const struct idm_record *vx_request(const struct vx *x);
 const char *vx_reason(const struct vx *x);
 uint64_t vx_current(const struct vx *x);
@@ -224,6 +230,9 @@ int vx_drop(struct vx *x, uint64_t handle);
 uint32_t vx_drop_dependents(struct vx *x, uint64_t handle);
 int vx_set_note(struct vx *x, uint64_t handle, uint32_t note); /* 0, or -ENOENT */
 uint32_t vx_note(struct vx *x, uint64_t handle);
+/* Calls that begin with this object go to Python from now on. */
+int vx_set_accounted(struct vx *x, uint64_t handle);
+int vx_is_accounted(struct vx *x, uint64_t handle);
 /* The stream that a parameter word means for this thread; its context becomes current. A CUresult. */
 int vx_stream(struct vx *x, uint64_t word, uint32_t thread, uint32_t flags, uint64_t *stream);
 /* A context begins to end: what waits in it is finished when vx_context_ended says that the driver is
@@ -240,6 +249,7 @@ int vx_range_covers(struct vx *x, uint64_t base, uint64_t bytes);
 uint64_t vx_range_find(struct vx *x, uint64_t address, uint64_t *bytes, uint32_t *is_host);
 
 /* Captures, by the driver's stream that each began on. */
+uint32_t vx_capture_count(const struct vx *x);
 int vx_capture_room(struct vx *x);  /* before one begins: a CUresult */
 /* The stream's context is current. */
 void vx_capture_began(struct vx *x, uint64_t stream, uint32_t thread, uint32_t mode);
@@ -318,6 +328,6 @@ vx_runner *vx_runner_by_hand(const char *symbol); /* NULL: the row has none */
 
 /* One record that the C executor runs; the answer or late error included. */
 void vx_execute(struct vx *x);
-int vx_can_execute(const struct vx *x, const struct idm_call *call);
+int vx_can_execute(struct vx *x, const struct idm_call *call);
 
 #endif

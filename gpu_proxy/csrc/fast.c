@@ -237,7 +237,7 @@ static void fill_runners(void)
     }
 }
 
-int vx_can_execute(const struct vx *x, const struct idm_call *call)
+int vx_can_execute(struct vx *x, const struct idm_call *call)
 {
     if (!x->use_c || !(call->flags & IDM_FAST))
         return 0;
@@ -246,6 +246,9 @@ int vx_can_execute(const struct vx *x, const struct idm_call *call)
     vx_runner *run = runners[call->number];
     /* At the limit Python asks the ledger for more objects first. */
     if (run == run_generic && x->object_count >= x->object_limit)
+        return 0;
+    if (call->param_count && call->params[0].wire == IDM_HANDLE_IN &&
+        vx_is_accounted(x, idm_words(&x->request.record)[0]))
         return 0;
     return run && (run != run_generic || x->functions[call->number]);
 }

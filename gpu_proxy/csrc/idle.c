@@ -66,7 +66,7 @@ void vx_idle(struct vx *x)
     int may_spin = !my_cpu || atomic_load_explicit(&x->consumer.front->cpu, memory_order_relaxed) != my_cpu;
 
     atomic_store_explicit(&x->back->cpu, my_cpu, memory_order_relaxed);
-    while (ring_is_empty(x) && !x->stop) {
+    while (ring_is_empty(x) && !x->stop && !x->waited) {
         if (poll_driver(x) > 0)
             start = now_ns();
         if (may_spin && now_ns() - start < SPIN_NS) {

@@ -103,6 +103,8 @@ static void clear(struct vx *x, struct vx_object *entry)
 
     if (IDM_HANDLE_KIND(entry->handle) == KIND_STREAM)
         vx_capture_gone(x, entry->object);
+    if (entry->accounted)
+        atomic_fetch_sub_explicit(&x->accounted_count, 1, memory_order_relaxed);
     memset(entry, 0, sizeof *entry);
     entry->generation = generation;
     x->object_count--;
@@ -239,6 +241,35 @@ uint64_t vx_handle_of(struct vx *x, unsigned kind, uint64_t object, uint64_t con
     }
     pthread_mutex_unlock(&x->lock);
     return wanted.handle;
+}
+
+int vx_set_accounted(struct vx *x, uint64_t handle)
+{
+    struct vx_object *entry = slot_of(x, handle);
+    int result = -ENOENT;
+
+    pthread_mutex_lock(&x->lock);
+    if (entry && handle && entry->handle == handle) {
+        if (!entry->accounted)
+            atomic_fetch_add_explicit(&x->accounted_count, 1, memory_order_relaxed);
+        entry->accounted = 1;
+        result = 0;
+    }
+    pthread_mutex_unlock(&x->lock);
+    return result;
+}
+
+int vx_is_accounted(struct vx *x, uint64_t handle)
+{
+    const struct vx_object *entry = slot_of(x, handle);
+
+    /* Most sessions have none, and pay one load. */
+    if (!atomic_load_explicit(&x->accounted_count, memory_order_relaxed) || !entry)
+        return 0;
+    pthread_mutex_lock(&x->lock);
+    int accounted = entry->handle == handle && entry->accounted;
+    pthread_mutex_unlock(&x->lock);
+    return accounted;
 }
 
 int vx_set_note(struct vx *x, uint64_t handle, uint32_t note)

@@ -203,12 +203,24 @@ static int poll_one(struct vx *x, struct vx_pending *pending)
     return VX_SUCCESS;
 }
 
+/* For memory that was freed before a wait and can be given back after it. */
+static void note_wait(struct vx *x, const struct vx_pending *pending)
+{
+    int is_wait = pending->kind == PENDING_ANSWER || pending->kind == PENDING_EVENT;
+
+    if (is_wait && atomic_load_explicit(&x->watching, memory_order_acquire)) {
+        atomic_store_explicit(&x->watching, 0, memory_order_relaxed);
+        x->waited = 1;
+    }
+}
+
 static void finish(struct vx *x, struct vx_pending *pending, int status)
 {
     /* The end of one context is no error of the session's others. */
     if (!pending->orphan)
         vx_note_status(x, status);
     vx_note_output(x);
+    note_wait(x, pending);
     vx_release_events(x, pending);
     if (pending->kind == PENDING_CHUNK)
         vx_release_chunk(x, pending->chunk);

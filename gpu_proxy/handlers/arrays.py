@@ -4,13 +4,12 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gpu_proxy.handlers import handles
 from gpu_proxy.handlers.generic import forward
-from gpu_proxy.handlers.memory import charge
-from gpu_proxy.request import CallError, Later, Request
+from gpu_proxy.handlers.room import make_charged, with_room
+from gpu_proxy.request import Later, Request
 
 if TYPE_CHECKING:
     from gpu_proxy.worker import Worker
@@ -31,39 +30,36 @@ def _bytes(width: int, height: int, depth: int, format_: int, channels: int) -> 
     return width * max(1, height) * max(1, depth) * texel_bytes(format_, channels)
 
 
-def _charged(
-    worker: Worker, handle: int, amount: int, create: Callable[[], dict[str, bytes] | Later]
-) -> dict[str, bytes] | Later:
-    """Create something that takes device memory, charged before and given back when it fails."""
-    charge(worker, amount)
-    try:
-        result = create()
-    except CallError:
-        worker.channel.release("device", amount)
-        raise
-    worker.resources.charges[handle] = amount
-    return result
+def charged(
+    worker: Worker, request: Request, handle: int, amount: int
+) -> dict[str, bytes] | Later | None:
+    """Create an object that takes device memory."""
+
+    def create() -> dict[str, bytes] | Later:
+        return make_charged(worker, handle, amount, lambda: forward(worker, request))
+
+    return with_room(worker, create)
 
 
 @handles("array_create")
-def array_create(worker: Worker, request: Request) -> dict[str, bytes] | Later:
+def array_create(worker: Worker, request: Request) -> dict[str, bytes] | Later | None:
     """An array of one or two dimensions."""
     width, height, format_, channels = FLAT.unpack(request["descriptor"])
     amount = _bytes(width, height, 1, format_, channels)
-    return _charged(worker, request["array"], amount, lambda: forward(worker, request))
+    return charged(worker, request, request["array"], amount)
 
 
 @handles("array_3d_create")
-def array_3d_create(worker: Worker, request: Request) -> dict[str, bytes] | Later:
+def array_3d_create(worker: Worker, request: Request) -> dict[str, bytes] | Later | None:
     """An array of up to three dimensions, layers or faces."""
     width, height, depth, format_, channels, _ = DEEP.unpack(request["descriptor"])
     amount = _bytes(width, height, depth, format_, channels)
-    return _charged(worker, request["array"], amount, lambda: forward(worker, request))
+    return charged(worker, request, request["array"], amount)
 
 
 @handles("mipmapped_array_create")
-def mipmapped_array_create(worker: Worker, request: Request) -> dict[str, bytes] | Later:
+def mipmapped_array_create(worker: Worker, request: Request) -> dict[str, bytes] | Later | None:
     """An array with smaller copies of itself, which take at most as much again."""
     width, height, depth, format_, channels, _ = DEEP.unpack(request["descriptor"])
     amount = 2 * _bytes(width, height, depth, format_, channels)
-    return _charged(worker, request["array"], amount, lambda: forward(worker, request))
+    return charged(worker, request, request["array"], amount)

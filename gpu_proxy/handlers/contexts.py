@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from gpu_proxy._executor import ffi, lib
+from gpu_proxy.account.holdings import OverQuota
 from gpu_proxy.binding import apply_setting
 from gpu_proxy.handlers import handles, host_nodes
 from gpu_proxy.handlers.context_memory import (
@@ -17,11 +19,12 @@ from gpu_proxy.handlers.context_memory import (
     move_region,
     register_region,
 )
-from gpu_proxy.handlers.generic import drop, install, is_alive, object_of
-from gpu_proxy.handlers.limits import forget_limits
+from gpu_proxy.handlers.generic import forget_object, install, is_alive, object_of
+from gpu_proxy.handlers.limits import limits_of
 from gpu_proxy.handlers.links import forget_link
+from gpu_proxy.handlers.memory import give_back
 from gpu_proxy.request import CallError, Later, Request
-from gpu_proxy.resources import Context
+from gpu_proxy.resources import Allocation, Context
 from idm.api.types import Kind
 
 if TYPE_CHECKING:
@@ -43,14 +46,15 @@ def environment(worker: Worker, request: Request) -> None:
 @handles("primary_retain")
 def primary_retain(worker: Worker, request: Request) -> None:
     """Retain the device's primary context."""
-    device = request["device"]
+    handle, device = request["context"], request["device"]
     check_room(worker)
     if any(c.primary and c.device == device for c in worker.resources.contexts.values()):
         raise CallError(INVALID_VALUE)  # One handle for it, which the front end counts.
     made = ctypes.c_uint64()
-    worker.driver.call_named("cuDevicePrimaryCtxRetain", ctypes.addressof(made), device)
+    with _charged(worker, handle):
+        worker.driver.call_named("cuDevicePrimaryCtxRetain", ctypes.addressof(made), device)
     context = Context(made.value, device, primary=True)
-    enter(worker, request["context"], context, lambda: _end_primary(worker, device))
+    enter(worker, handle, context, lambda: _end_primary(worker, device))
 
 
 @handles("context_create")
@@ -59,7 +63,8 @@ def context_create(worker: Worker, request: Request) -> None:
     check_room(worker)
     made, popped = ctypes.c_uint64(), ctypes.c_uint64()
     where, device = ctypes.addressof(made), request["device"]
-    worker.driver.call_named("cuCtxCreate_v2", where, request["flags"], device)
+    with _charged(worker, request["context"]):
+        worker.driver.call_named("cuCtxCreate_v2", where, request["flags"], device)
     worker.driver.call_named("cuCtxPopCurrent_v2", ctypes.addressof(popped))
     lib.vx_forget_context(worker.vx)
     context = Context(made.value, device, primary=False)
@@ -77,9 +82,25 @@ def _end_created(worker: Worker, context: Context) -> None:
 
 
 def check_room(worker: Worker) -> None:
-    """A context takes memory that nobody can charge, so a session has only so many."""
+    """The executor keeps events and flags for each context, so a session has only so many."""
     if len(worker.resources.contexts) >= lib.VX_CONTEXTS:
         raise CallError(OUT_OF_MEMORY)
+
+
+@contextmanager
+def _charged(worker: Worker, handle: int) -> Iterator[None]:
+    """Charge what a context takes by itself; what the block raises gives it back."""
+    contexts = worker.account.contexts
+    try:
+        contexts.enter(handle)
+    except OverQuota:
+        worker.account.reclaim()
+        contexts.enter(handle)
+    try:
+        yield
+    except CallError:
+        contexts.leave(handle)
+        raise
 
 
 def enter(
@@ -121,7 +142,9 @@ def ctx_destroy(worker: Worker, request: Request) -> Later:
 def leave(worker: Worker, handle: int, context: Context, end: Callable[[], None]) -> Later:
     """Nothing of a context can be named from now on; `end` has the driver end it."""
     del worker.resources.contexts[handle]
-    _forget(worker, handle)
+    allocations = _forget_memory(worker, handle)
+    keys = [*forget_object(worker, handle), *limits_of(worker, handle)]
+    _forget_numbers(worker, handle)
     lib.vx_forget_context(worker.vx)
     lib.vx_forget_pools(worker.vx, context.object)
     worker.resources.unlaunched.pop(context.object, None)
@@ -129,8 +152,15 @@ def leave(worker: Worker, handle: int, context: Context, end: Callable[[], None]
 
     def finish() -> None:
         try:
+            _free_what_stays(worker, context, allocations)
             end()
         finally:
+            for allocation in allocations.values():
+                give_back(worker, allocation)
+            for key in keys:
+                worker.account.drop(key)
+            worker.account.leaving.context_gone(handle)
+            worker.account.contexts.leave(handle)
             lib.vx_clear_sticky(worker.vx)
             lib.vx_context_ended(worker.vx)
             free_borrowed_flags(worker, context)
@@ -139,18 +169,29 @@ def leave(worker: Worker, handle: int, context: Context, end: Callable[[], None]
     return Later(finish)
 
 
-def _forget(worker: Worker, handle: int) -> None:
-    """Objects and memory of a context are gone with it."""
-    resources = worker.resources
-    for address, allocation in list(resources.allocations.items()):
+def _forget_memory(worker: Worker, handle: int) -> dict[int, Allocation]:
+    """Memory of a context cannot be named any more; what there was, by its address."""
+    allocations, found = worker.resources.allocations, {}
+    for address, allocation in list(allocations.items()):
         if allocation.context == handle and allocation.kind in ("device", "global"):
-            del resources.allocations[address]
+            found[address] = allocations.pop(address)
             lib.vx_range_remove(worker.vx, address, ffi.new("uint64_t *"))
-            if allocation.kind == "device":
-                worker.channel.release("device", allocation.bytes)
-                lib.vx_count_memory(worker.vx, -allocation.bytes, 0)
-    drop(worker, handle)
-    forget_limits(worker, handle)
+    return found
+
+
+def _free_what_stays(worker: Worker, context: Context, allocations: dict[int, Allocation]) -> None:
+    """Memory of pools and graphs belongs to no context, but nobody can free it after this."""
+    staying = [address for address, allocation in allocations.items() if allocation.freed]
+    with suppress(CallError):  # A context that has failed frees nothing: it stays charged.
+        if staying:
+            worker.driver.call_named("cuCtxSetCurrent", context.object)
+        for address in staying:
+            worker.driver.call_named("cuMemFreeAsync", address, 0)
+
+
+def _forget_numbers(worker: Worker, handle: int) -> None:
+    """Textures, surfaces and links of a context are gone with it."""
+    resources = worker.resources
     for numbers in (resources.textures, resources.surfaces):
         for item in [item for item, owner in numbers.items() if owner == handle]:
             del numbers[item]

@@ -9,6 +9,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from gpu_proxy._executor import ffi, lib
+from gpu_proxy.account.holdings import Key
 from gpu_proxy.handlers import handles
 from gpu_proxy.request import CallError, Later, Request
 from idm.api.types import Kind, Param, Wire
@@ -176,28 +177,30 @@ def adopt(worker: Worker, kind: Kind, item: int, context: int, parent: int = 0) 
 
 def drop(worker: Worker, handle: int) -> None:
     """Forget an object and what dies with it, and give back what was charged for it."""
+    for key in forget_object(worker, handle):
+        worker.account.drop(key)
+    if handle >> 56 == Kind.LIBRARY:
+        worker.account.contexts.unload(handle)
+
+
+def forget_object(worker: Worker, handle: int) -> list[Key]:
+    """Nobody can name an object any more, nor what dies with it; what was charged for them."""
     dependents = lib.vx_drop_dependents(worker.vx, handle)
     lib.vx_drop(worker.vx, handle)
-    _release(worker, handle)
+    keys: list[Key] = [("object", handle)]
     if dependents:
-        for other in list(worker.resources.charges):
-            if not is_alive(worker, other):
-                _release(worker, other)
+        objects = worker.account.keys("object")
+        keys += [key for key in objects if not is_alive(worker, int(key[1]))]
     for address in worker.resources.globals.pop(handle, ()):
         if address in worker.resources.allocations:
             del worker.resources.allocations[address]
             lib.vx_range_remove(worker.vx, address, ffi.new("uint64_t *"))
+    return keys
 
 
 def is_alive(worker: Worker, handle: int) -> bool:
     """Whether a handle of any kind names an object."""
     return not lib.vx_lookup(worker.vx, handle, handle >> 56, ffi.new("uint64_t *"))
-
-
-def _release(worker: Worker, handle: int) -> None:
-    charged = worker.resources.charges.pop(handle, 0)
-    if charged:
-        worker.channel.release("device", charged)
 
 
 def forward(worker: Worker, request: Request) -> dict[str, bytes] | Later:

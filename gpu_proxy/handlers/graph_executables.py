@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import ctypes
 import struct
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gpu_proxy._executor import ffi, lib
 from gpu_proxy.handlers import graph_params, handles, host_nodes
 from gpu_proxy.handlers.generic import adopt, forward, install, object_of
+from gpu_proxy.handlers.graph_memory import claimed
 from gpu_proxy.handlers.graph_params import prepare
 from gpu_proxy.handlers.graphs import set_params
 from gpu_proxy.handlers.waits import stream_object
@@ -77,7 +79,7 @@ def graph_instantiate_with_params(worker: Worker, request: Request) -> Later:
         handle = adopt(worker, Kind.GRAPH_NODE, node, 0, request["graph"])
         return {"parameters": struct.pack("=QQQi4x", flags, stream, handle, result)}
 
-    return Later(lambda: host_nodes.instantiate(worker, graph, request["exec"], perform))
+    return Later(lambda: _make(worker, request, graph, perform))
 
 
 @handles("cuGraphInstantiate", "cuGraphInstantiate_v2", "cuGraphInstantiateWithFlags")
@@ -87,7 +89,15 @@ def graph_instantiate(worker: Worker, request: Request) -> Later:
     forwarded = forward(worker, request)
     assert isinstance(forwarded, Later)
     perform = forwarded.finish
-    return Later(lambda: host_nodes.instantiate(worker, graph, request["exec"], perform))
+    return Later(lambda: _make(worker, request, graph, perform))
+
+
+def _make(
+    worker: Worker, request: Request, graph: int, perform: Callable[[], dict[str, bytes] | None]
+) -> dict[str, bytes] | None:
+    """Make a graph executable, on a lane: what it will allocate is charged first."""
+    with claimed(worker, request["exec"], graph):
+        return host_nodes.instantiate(worker, graph, request["exec"], perform)
 
 
 @handles("cuGraphLaunch")
@@ -100,13 +110,18 @@ def graph_launch(worker: Worker, request: Request) -> None:
         raise CallError(status)
     worker.driver.call(request.row, executable, stream)
     lib.vx_graph_launched(worker.vx, request["exec"], stream)
+    if lib.vx_is_accounted(worker.vx, request["exec"]):
+        worker.account.graphs.launched(request["exec"])
 
 
 @handles("cuGraphExecDestroy")
 def graph_exec_destroy(worker: Worker, request: Request) -> dict[str, bytes] | Later:
     """Destroy; what was launched goes on."""
     host_nodes.forget(worker, request["exec"])
-    return forward(worker, request)
+    try:
+        return forward(worker, request)
+    finally:  # The handle is gone, whatever the driver says.
+        worker.account.graphs.executable_gone(request["exec"])
 
 
 @handles("graph_exec_update")

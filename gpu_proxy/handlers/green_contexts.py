@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from gpu_proxy.handlers import handles
 from gpu_proxy.handlers.contexts import check_room, enter, leave
-from gpu_proxy.handlers.generic import drop, forward, install, object_of
+from gpu_proxy.handlers.generic import forget_object, forward, install, object_of
+from gpu_proxy.handlers.room import make_charged, with_room
 from gpu_proxy.request import CallError, Later, Request
 from gpu_proxy.resources import Context, Green
 from idm.api.types import Kind
@@ -27,12 +28,17 @@ def _green(worker: Worker, handle: int) -> Green:
 
 
 @handles("green_ctx_create")
-def green_ctx_create(worker: Worker, request: Request) -> dict[str, bytes] | Later:
-    """Create one. The front end holds the primary context for it."""
-    results = forward(worker, request)
-    item = object_of(worker, request["green"], Kind.GREEN_CONTEXT)
-    worker.resources.greens[request["green"]] = Green(item, request["dev"])
-    return results
+def green_ctx_create(worker: Worker, request: Request) -> dict[str, bytes] | Later | None:
+    """Create one, charged as any context. The front end holds the primary context for it."""
+    handle, amount = request["green"], worker.account.contexts.context_bytes
+
+    def create() -> dict[str, bytes] | Later:
+        results = make_charged(worker, handle, amount, lambda: forward(worker, request))
+        item = object_of(worker, handle, Kind.GREEN_CONTEXT)
+        worker.resources.greens[handle] = Green(item, request["dev"])
+        return results
+
+    return with_room(worker, create)
 
 
 @handles("ctx_from_green_ctx")
@@ -78,5 +84,13 @@ def green_ctx_destroy(worker: Worker, request: Request) -> Later:
 
     context = worker.resources.contexts.get(green.context)
     later = leave(worker, green.context, context, end) if context else Later(end)
-    drop(worker, handle)
-    return later
+    keys = forget_object(worker, handle)
+
+    def finish() -> None:
+        try:
+            later.finish()
+        finally:
+            for key in keys:
+                worker.account.drop(key)
+
+    return Later(finish)

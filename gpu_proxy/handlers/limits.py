@@ -6,9 +6,10 @@ from __future__ import annotations
 import ctypes
 from typing import TYPE_CHECKING
 
+from gpu_proxy.account.holdings import Key
 from gpu_proxy.handlers import handles
 from gpu_proxy.handlers.generic import forward
-from gpu_proxy.handlers.memory import charge
+from gpu_proxy.handlers.room import with_room
 from gpu_proxy.request import CallError, Later, Request
 
 if TYPE_CHECKING:
@@ -20,34 +21,34 @@ OUT_OF_MEMORY = 2
 
 
 @handles("cuCtxSetLimit")
-def ctx_set_limit(worker: Worker, request: Request) -> dict[str, bytes] | Later:
+def ctx_set_limit(worker: Worker, request: Request) -> dict[str, bytes] | Later | None:
     """What goes beyond the limit that the context began with is charged to the zone."""
     limit, context = request["limit"], request.context
     if limit not in (STACK, PRINTF, HEAP):
         return forward(worker, request)
-    key, limits = (context, limit), worker.resources.limits
-    first, charged = limits.get(key) or (_current(worker, limit), 0)
+    first = worker.resources.limits.setdefault((context, limit), _current(worker, limit))
     wanted = max(0, request["value"] - first) * _copies(worker, request, limit)
-    if wanted > charged:
-        charge(worker, wanted - charged)
-    try:
-        result = forward(worker, request)
-    except CallError:
-        if wanted > charged:
-            worker.channel.release("device", wanted - charged)
-        raise
-    if wanted < charged:
-        worker.channel.release("device", charged - wanted)
-    limits[key] = (first, wanted)
-    return result
+    key: Key = ("limit", context, limit)
+
+    def apply() -> dict[str, bytes] | Later:
+        before = worker.account.held(key)
+        worker.account.resize(key, max(before, wanted))
+        try:
+            result = forward(worker, request)
+        except CallError:
+            worker.account.resize(key, before)
+            raise
+        worker.account.resize(key, wanted)
+        return result
+
+    return with_room(worker, apply)
 
 
-def forget_limits(worker: Worker, context: int) -> None:
-    """A context is gone, and what its limits took."""
+def limits_of(worker: Worker, context: int) -> list[Key]:
+    """What the limits of a context are charged under; they are forgotten with it."""
     for key in [key for key in worker.resources.limits if key[0] == context]:
-        _, charged = worker.resources.limits.pop(key)
-        if charged:
-            worker.channel.release("device", charged)
+        del worker.resources.limits[key]
+    return [("limit", context, limit) for limit in (STACK, PRINTF, HEAP)]
 
 
 def _current(worker: Worker, limit: int) -> int:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from gpu_proxy._executor import ffi, lib
 from gpu_proxy.handlers import handles
-from gpu_proxy.handlers.generic import Arguments, handle_object
+from gpu_proxy.handlers.generic import Arguments
+from gpu_proxy.handlers.room import with_room
 from gpu_proxy.request import CallError, Later, Request
 from gpu_proxy.resources import Allocation
 
@@ -18,47 +19,21 @@ if TYPE_CHECKING:
 
 INVALID_VALUE = 1
 OUT_OF_MEMORY = 2
+DEVICE_KINDS = ("device", "reserved", "global")
 
 
-def charge(worker: Worker, amount: int) -> None:
-    """Take device memory from the zone's quota."""
-    if amount >> 50 or not worker.channel.charge("device", amount):
-        raise CallError(OUT_OF_MEMORY)
-
-
-def _allocate(worker: Worker, request: Request, symbol: str, *more: int) -> dict[str, bytes]:
-    """Charge, allocate, remember. `more` are the arguments after address and size."""
-    amount = request["bytes"]
-    if amount == 0:
-        raise CallError(INVALID_VALUE)
-    charge(worker, amount)
-    made = ctypes.c_uint64()
-    try:
-        worker.driver.call_named(symbol, ctypes.addressof(made), amount, *more)
-    except CallError:
-        worker.channel.release("device", amount)
-        raise
-    remember(worker, made.value, amount, request.context, "device", pooled=bool(more))
-    lib.vx_count_memory(worker.vx, amount, 0)
-    return {"dptr": struct.pack("=Q", made.value)}
-
-
-def remember(
-    worker: Worker, address: int, amount: int, context: int, kind: str, *, pooled: bool = False
-) -> None:
+def remember(worker: Worker, address: int, allocation: Allocation) -> None:
     """Enter memory in the ranges that pointers are checked against."""
-    if lib.vx_range_add(worker.vx, address, amount, kind in ("host", "registered")):
+    is_host = allocation.kind not in DEVICE_KINDS
+    if lib.vx_range_add(worker.vx, address, allocation.bytes, is_host):
         raise CallError(OUT_OF_MEMORY)
-    owner = worker.resources.memory_owner(context)
-    worker.resources.allocations[address] = Allocation(amount, owner, kind, pooled=pooled)
+    allocation.context = worker.resources.memory_owner(allocation.context)
+    worker.resources.allocations[address] = allocation
 
 
 def remember_again(worker: Worker, address: int, allocation: Allocation) -> None:
     """The driver has not freed what was forgotten."""
-    remember(
-        worker, address, allocation.bytes, allocation.context, allocation.kind,
-        pooled=allocation.pooled,
-    )  # fmt: skip
+    remember(worker, address, allocation)
 
 
 def forget(worker: Worker, address: int, kind: str) -> Allocation:
@@ -71,34 +46,32 @@ def forget(worker: Worker, address: int, kind: str) -> Allocation:
     return allocation
 
 
+def ask(worker: Worker, symbol: str, *arguments: int) -> int:
+    """Have the driver allocate; the address."""
+    made = ctypes.c_uint64()
+    worker.driver.call_named(symbol, ctypes.addressof(made), *arguments)
+    return made.value
+
+
 @handles("mem_alloc")
-def mem_alloc(worker: Worker, request: Request) -> dict[str, bytes]:
+def mem_alloc(worker: Worker, request: Request) -> dict[str, bytes] | Later | None:
     """Allocate device memory."""
-    return _allocate(worker, request, "cuMemAlloc_v2")
+    amount, context, account = request["bytes"], request.context, worker.account
+    if amount == 0:
+        raise CallError(INVALID_VALUE)
 
+    def allocate() -> dict[str, bytes]:
+        key = account.new_key("memory")
+        account.take(key, amount)
+        try:
+            address = ask(worker, "cuMemAlloc_v2", amount)
+        except CallError:
+            account.drop(key)
+            raise
+        remember(worker, address, Allocation(amount, context, "device", key=key))
+        return {"dptr": struct.pack("=Q", address)}
 
-def _stream(worker: Worker, request: Request) -> int:
-    param = next(p for p in request.row.params if p.name == "stream")
-    return handle_object(worker, request, param, request["stream"])
-
-
-@handles("mem_alloc_async")
-def mem_alloc_async(worker: Worker, request: Request) -> dict[str, bytes]:
-    """Allocate in stream order from the device's current pool."""
-    return _allocate(worker, request, "cuMemAllocAsync", _stream(worker, request))
-
-
-@handles("mem_alloc_from_pool_async")
-def mem_alloc_from_pool_async(worker: Worker, request: Request) -> dict[str, bytes]:
-    """Allocate in stream order from a given pool."""
-    param = next(p for p in request.row.params if p.name == "pool")
-    pool = handle_object(worker, request, param, request["pool"])
-    return _allocate(worker, request, "cuMemAllocFromPoolAsync", pool, _stream(worker, request))
-
-
-def _give_back(worker: Worker, allocation: Allocation) -> None:
-    worker.channel.release("device", allocation.bytes)
-    lib.vx_count_memory(worker.vx, -allocation.bytes, 0)
+    return with_room(worker, allocate)
 
 
 @handles("mem_free")
@@ -111,30 +84,34 @@ def mem_free(worker: Worker, request: Request) -> Later | None:
 
     def finish() -> None:
         worker.driver.call_named("cuMemFree_v2", address)
-        _give_back(worker, allocation)
+        give_back(worker, allocation)
+        worker.account.tidy()  # The driver has waited for everything.
 
     return Later(finish)
 
 
-@handles("mem_free_async")
-def mem_free_async(worker: Worker, request: Request) -> None:
-    """Free in stream order."""
-    address = request["dptr"]
-    if address == 0:
-        return
-    stream = _stream(worker, request)
-    allocation = forget(worker, address, "device")
-    try:
-        worker.driver.call_named("cuMemFreeAsync", address, stream)
-    except CallError:
-        remember_again(worker, address, allocation)
-        raise
-    _give_back(worker, allocation)
+def give_back(worker: Worker, allocation: Allocation) -> None:
+    """The driver has freed device memory, or has ended what it belonged to."""
+    if allocation.freed:
+        allocation.freed()
+    elif allocation.key:
+        worker.account.drop(allocation.key)
 
 
 @handles("mem_get_info")
-def mem_get_info(worker: Worker, request: Request) -> dict[str, bytes]:
+def mem_get_info(worker: Worker, request: Request) -> dict[str, bytes] | Later:
     """Free and total memory as the zone has them: its quota, never more than the device has."""
+    if not worker.account.untidy:
+        return _memory_info(worker)
+
+    def finish() -> dict[str, bytes]:
+        worker.account.tidy()
+        return _memory_info(worker)
+
+    return Later(finish)
+
+
+def _memory_info(worker: Worker) -> dict[str, bytes]:
     free, total = ctypes.c_uint64(), ctypes.c_uint64()
     worker.driver.call_named("cuMemGetInfo_v2", ctypes.addressof(free), ctypes.addressof(total))
     used, limit = worker.channel.usage()
@@ -155,7 +132,7 @@ def mem_address_reserve(worker: Worker, request: Request) -> dict[str, bytes]:
         request["wanted"],
         request["flags"],
     )
-    remember(worker, made.value, request["bytes"], request.context, "reserved")
+    remember(worker, made.value, Allocation(request["bytes"], request.context, "reserved"))
     return {"dptr": struct.pack("=Q", made.value)}
 
 
@@ -177,6 +154,7 @@ def get_global(worker: Worker, request: Request) -> dict[str, bytes]:
         address, amount = struct.unpack("=QQ", results["dptr"] + results["bytes"])
         owner = request.values.get("module") or request.values.get("library")
         if amount and not lib.vx_range_covers(worker.vx, address, amount):
-            remember(worker, address, amount, request.context, "global")
+            # Charged with its module already.
+            remember(worker, address, Allocation(amount, request.context, "global"))
             worker.resources.globals.setdefault(int(owner or 0), []).append(address)
     return results

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from gpu_proxy.account.images import UnknownSize, device_bytes
 from gpu_proxy.handlers import handles
 from gpu_proxy.handlers.generic import install
+from gpu_proxy.handlers.room import make_charged, on_lane
 from gpu_proxy.handlers.uploads import Taken, take
 from gpu_proxy.request import CallError, Later, Request
 from idm.api.types import Kind
@@ -24,6 +26,8 @@ NUMBERS = frozenset(
     {0, 1, 2, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 20, 21, 22, 23, 24, 29, 30, 31, 33}
 )
 INVALID_VALUE = 1
+INVALID_IMAGE = 200
+MAJOR, MINOR = 75, 76  # CUdevice_attribute numbers
 
 
 class JitOptions:
@@ -85,21 +89,48 @@ def take_with_options(
         raise
 
 
+def _image_bytes(worker: Worker, image: ctypes.Array[ctypes.c_char]) -> int:
+    """Device memory that an image will take. One that does not say is not loaded."""
+    try:
+        return device_bytes(memoryview(image).cast("B")[:-1], capabilities(worker))
+    except UnknownSize as error:
+        worker.channel.log("image-refused", reason=str(error))
+        raise CallError(INVALID_IMAGE) from None
+
+
+def capabilities(worker: Worker) -> list[int]:
+    """What the devices can run, as 10 * major + minor."""
+    count = _number(lambda where: worker.driver.call_named("cuDeviceGetCount", where))
+
+    def ask(attribute: int, device: int) -> int:
+        symbol = "cuDeviceGetAttribute"
+        return _number(lambda where: worker.driver.call_named(symbol, where, attribute, device))
+
+    return [10 * ask(MAJOR, device) + ask(MINOR, device) for device in range(count)]
+
+
+def _number(ask: Callable[[int], None]) -> int:
+    value = ctypes.c_int32()
+    ask(ctypes.addressof(value))
+    return value.value
+
+
 @handles("module_load")
 def module_load(worker: Worker, request: Request) -> Later:
     """Load a module; compiling may take long, so it runs on a lane."""
     upload, options = take_with_options(worker, request)
+    handle = request["module"]
+
+    def load(image: int) -> None:
+        made = ctypes.c_uint64()
+        where = ctypes.addressof(made), image
+        worker.driver.call_named("cuModuleLoadDataEx", *where, *options.arguments)
+        install(worker, handle, Kind.MODULE, made.value, request.context)
 
     def finish() -> dict[str, bytes]:
-        made = ctypes.c_uint64()
         with upload.image() as data, options.log_with_error():
-            worker.driver.call_named(
-                "cuModuleLoadDataEx",
-                ctypes.addressof(made),
-                ctypes.addressof(data),
-                *options.arguments,
-            )
-        install(worker, request["module"], Kind.MODULE, made.value, request.context)
+            amount, image = _image_bytes(worker, data), ctypes.addressof(data)
+            on_lane(worker, lambda: make_charged(worker, handle, amount, lambda: load(image)))
         return options.results()
 
     return Later(finish)
@@ -109,14 +140,25 @@ def module_load(worker: Worker, request: Request) -> Later:
 def library_load(worker: Worker, request: Request) -> Later:
     """Load a library, which belongs to no context."""
     upload, options = take_with_options(worker, request)
+    handle = request["library"]
 
-    def finish() -> dict[str, bytes]:
+    def load(image: int) -> None:
         made = ctypes.c_uint64()
         count, numbers, values = options.arguments
+        where, rest = (ctypes.addressof(made), image), (numbers, values, count, 0, 0, 0)
+        worker.driver.call_named("cuLibraryLoadData", *where, *rest)
+        install(worker, handle, Kind.LIBRARY, made.value)
+
+    def finish() -> dict[str, bytes]:
+        contexts = worker.account.contexts
         with upload.image() as data, options.log_with_error():
-            where = ctypes.addressof(made), ctypes.addressof(data)
-            worker.driver.call_named("cuLibraryLoadData", *where, numbers, values, count, 0, 0, 0)
-        install(worker, request["library"], Kind.LIBRARY, made.value)
+            amount = _image_bytes(worker, data)
+            on_lane(worker, lambda: contexts.load(handle, amount))
+            try:
+                load(ctypes.addressof(data))
+            except CallError:
+                contexts.unload(handle)
+                raise
         return options.results()
 
     return Later(finish)

@@ -10,8 +10,8 @@ import struct
 from typing import TYPE_CHECKING
 
 from gpu_proxy.handlers import handles
-from gpu_proxy.handlers.generic import Arguments, drop, forward, install, object_of
-from gpu_proxy.handlers.memory import charge
+from gpu_proxy.handlers.generic import Arguments, drop, install, object_of
+from gpu_proxy.handlers.room import with_room
 from gpu_proxy.request import CallError, Later, Request
 from gpu_proxy.resources import Mapping, Physical
 from idm.api.types import Kind
@@ -24,26 +24,32 @@ LOCATION_AT = 8  # in the properties of memory and of pools
 ON_DEVICE = 1
 
 
-def _on_device(data: bytes, offset: int) -> None:
+def check_on_device(data: bytes, offset: int) -> None:
     """Memory of the host would be the driver domain's, and is charged to nobody."""
     if struct.unpack_from("=I", data, offset)[0] != ON_DEVICE:
         raise CallError(NOT_SUPPORTED)
 
 
 @handles("mem_create")
-def mem_create(worker: Worker, request: Request) -> None:
+def mem_create(worker: Worker, request: Request) -> dict[str, bytes] | Later | None:
     """Physical memory, charged before it is made."""
-    _on_device(request["properties"], LOCATION_AT)
-    arguments, amount = Arguments(worker, request), request["bytes"]
-    charge(worker, amount)
-    try:
-        worker.driver.call(request.row, *arguments.words)
-    except CallError:
-        worker.channel.release("device", amount)
-        raise
-    (made,) = struct.unpack("=Q", arguments.buffers["allocation"].raw)
-    worker.resources.physical[made] = Physical(amount)
-    install(worker, request["allocation"], Kind.ALLOCATION, made)
+    check_on_device(request["properties"], LOCATION_AT)
+    account, amount = worker.account, request["bytes"]
+    arguments = Arguments(worker, request)
+
+    def create() -> None:
+        key = account.new_key("physical")
+        account.take(key, amount)
+        try:
+            worker.driver.call(request.row, *arguments.words)
+        except CallError:
+            account.drop(key)
+            raise
+        (made,) = struct.unpack("=Q", arguments.buffers["allocation"].raw)
+        worker.resources.physical[made] = Physical(key)
+        install(worker, request["allocation"], Kind.ALLOCATION, made)
+
+    return with_room(worker, create)
 
 
 @handles("mem_release")
@@ -135,18 +141,4 @@ def _less(worker: Worker, physical: Physical, *, references: int = 0, mapped: in
             return
     for item in [item for item, other in list(known.items()) if other is physical]:
         del known[item]
-    worker.channel.release("device", physical.bytes)
-
-
-@handles("cuMemPoolCreate")
-def mem_pool_create(worker: Worker, request: Request) -> dict[str, bytes] | Later:
-    """A pool of device memory."""
-    _on_device(request["properties"], LOCATION_AT)
-    return forward(worker, request)
-
-
-@handles("cuMemGetDefaultMemPool", "cuMemGetMemPool", "cuMemSetMemPool")
-def mem_pool_of_location(worker: Worker, request: Request) -> dict[str, bytes] | Later:
-    """The pool that a device allocates from."""
-    _on_device(request["location"], 0)
-    return forward(worker, request)
+    worker.account.drop(physical.key)

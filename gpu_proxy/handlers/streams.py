@@ -84,7 +84,7 @@ def capture_unsafe(worker: Worker, request: Request) -> None:
         raise CallError(status)
 
 
-class _Info:
+class CaptureInfo:
     """The driver's answer about a capture."""
 
     def __init__(self) -> None:
@@ -119,7 +119,7 @@ class _Info:
 @handles("capture_info")
 def capture_info(worker: Worker, request: Request) -> dict[str, bytes]:
     """What a capture knows; nodes that the front end sees for the first time get handles."""
-    info = _Info()
+    info = CaptureInfo()
     info.ask(worker, stream_object(worker, request))
     results = {"status": struct.pack("=I", info.status.value)}
     if info.status.value != CAPTURE_ACTIVE:
@@ -142,7 +142,7 @@ def capture_info(worker: Worker, request: Request) -> dict[str, bytes]:
 def callback_capture(worker: Worker, request: Request) -> None:
     """A host function becomes a node of the captured graph, behind what the stream has captured."""
     stream = stream_object(worker, request)
-    info = _Info()
+    info = CaptureInfo()
     info.ask(worker, stream)
     if info.status.value != CAPTURE_ACTIVE:
         raise CallError(CAPTURE_INVALIDATED)

@@ -33,6 +33,7 @@ class XenService:
     def __init__(self, settings: Settings, make_zone: Callable[[ZoneSettings], Zone]) -> None:
         """Connect to xenstore. Raises StartError."""
         self._named = {zone.domain: zone for zone in settings.zones if zone.domain}
+        self._stub = settings.stub
         self._make_zone = make_zone
         self._links: dict[int, DomainLink] = {}
         self._stopping: set[asyncio.Task[None]] = set()
@@ -148,7 +149,7 @@ class XenService:
                 return zone
         quota = {key: self._store.read(f"{path}/{key}") for key in QUOTA_KEYS}
         given = {key.replace("-", "_"): value for key, value in quota.items() if value}
-        return announced_zone(name, domain, given)
+        return announced_zone(name, domain, given, stub=self._stub)
 
     def _drop_dead(self) -> None:
         for domain, link in list(self._links.items()):

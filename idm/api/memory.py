@@ -76,8 +76,9 @@ call(0x0415, "cuMemAllocAsync", 11020, front="mem_alloc_async", handler="mem_all
 call(0x0416, "cuMemAllocFromPoolAsync", 11020, front="mem_alloc_from_pool_async",
      handler="mem_alloc_from_pool_async", per_thread="_ptsz", dptr=out(device_ptr), bytes=size,
      pool=MEMORY_POOL, stream=STREAM)
+# Behind memory of no pool an event is recorded.
 call(0x0417, "cuMemFreeAsync", 11020, POSTED, front="mem_free_async", handler="mem_free_async",
-     per_thread="_ptsz", dptr=optional(device_ptr), stream=STREAM)
+     queues=2, per_thread="_ptsz", dptr=optional(device_ptr), stream=STREAM)
 call(0x0418, "cuMemPoolCreate", 11020, unsafe=True, no_context=True, pool=creates(MEMORY_POOL),
      properties=struct_in(CUmemPoolProps))
 call(0x0419, "cuMemPoolDestroy", 11020, unsafe=True, no_context=True, pool=drops(MEMORY_POOL))

@@ -41,7 +41,9 @@ def proxy(request):
         "--zone=default",
         "--zone=a",
         "--zone=b",
-        "--zone=small:device_memory=64MiB,host_memory=96MiB",
+        "--zone=small:device_memory=64MiB,context_memory=0,host_memory=96MiB",
+        "--zone=quota:device_memory=64MiB,context_memory=0",
+        "--zone=contexts:device_memory=64MiB,context_memory=16MiB",
     ]
     one = Proxy(base / "run", f"--executor={request.param}", *zones)
     yield one

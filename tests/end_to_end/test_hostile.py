@@ -252,7 +252,7 @@ def test_objects_of_objects_end_with_the_first(raw):
 
 
 def test_no_object_is_made_that_cannot_be_named(own_proxy):
-    proxy = own_proxy("--zone=a:device_memory=64MiB,handles=64")
+    proxy = own_proxy("--zone=a:device_memory=64MiB,context_memory=0,handles=64")
     session = Raw(proxy.socket("a"))
     session.start()
     statuses = [

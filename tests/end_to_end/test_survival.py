@@ -29,7 +29,7 @@ def is_gone(pid):
 
 
 def test_a_killed_application_leaves_nothing(own_proxy):
-    proxy = own_proxy("--zone=default:device_memory=48MiB")
+    proxy = own_proxy("--zone=default:device_memory=48MiB,context_memory=0")
     application = proxy.start(HOLD)
     application.hear()
     session, worker = session_of(proxy, application)

@@ -66,6 +66,7 @@ def test_defaults_are_one_zone(tmp_path: Path) -> None:
         ("[zone.a]\nsessions = 1\n[zone.b]\nsessions = 'x'", "vgpu.toml:4: zone.b.sessions: Exp"),
         ("[zone.a]\ncolour = 1", "vgpu.toml:2: zone.a.colour: unknown key"),
         ("[zone.a]\ndevice_memory = '4 bananas'", "vgpu.toml:2: zone.a.device_memory: '4 ban"),
+        ("[zone.a]\ncontext_memory = 'much'", "vgpu.toml:2: zone.a.context_memory: 'much' is no"),
         ("[zone.a]\nowner = 'no such user'", "vgpu.toml:2: zone.a.owner: no user 'no such user'"),
         ("[zone.a]\ngroup = 'nobody?'", "vgpu.toml:2: zone.a.group: no group"),
         ("[zone.'../x']", "zone.../x: a zone's name is"),
@@ -80,6 +81,27 @@ def test_errors_name_file_line_and_key(tmp_path: Path, text: str, error: str) ->
     with pytest.raises(ConfigError) as raised:
         resolve(*load(written(tmp_path, text)), stub=True)
     assert error in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "with_stub", "with_gpu"),
+    [
+        ("", 0, 512 << 20),
+        ("context_memory = '1MiB'", 1 << 20, 1 << 20),
+        ("context_memory = 0", 0, 0),
+    ],
+)
+def test_what_a_context_takes(tmp_path: Path, line: str, with_stub: int, with_gpu: int) -> None:
+    read = load(written(tmp_path, f"[zone.a]\n{line}"))
+    for stub, expected in ((True, with_stub), (False, with_gpu)):
+        assert resolve(*read, stub=stub).zones[0].context_memory == expected
+
+
+def test_a_zone_without_room_for_a_context_is_refused(tmp_path: Path) -> None:
+    read = load(written(tmp_path, "[zone.a]\ndevice_memory = '512MiB'"))
+    assert resolve(*read, stub=True).zones[0].device_memory == 512 << 20
+    with pytest.raises(ConfigError, match=r"vgpu.toml:2: zone.a.device_memory: no room for a CUDA"):
+        resolve(*read, stub=False)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

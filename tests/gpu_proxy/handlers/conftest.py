@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from gpu_proxy._executor import ffi, lib
 
+from gpu_proxy.account.account import Account
 from gpu_proxy.request import CallError, Request
 from gpu_proxy.resources import Resources
 from idm.api.table import Table, load
@@ -68,9 +69,11 @@ class FakeWorker:
 
     def __init__(self) -> None:
         self.table: Table = load()
+        self.changed: list[int] = []
         self.driver = FakeDriver()
         self.channel = FakeChannel()
         self.resources = Resources()
+        self.account = Account(self.channel, self.changed.append, lambda: self.driver, 0)
         self._region = mmap.mmap(-1, lib.IDM_REGION_BYTES)
         self._counters = mmap.mmap(-1, COUNTERS_BYTES)
         self._doorbells = ffi.new("struct idm_bell[65]", [(-1, 0)] * 65)
