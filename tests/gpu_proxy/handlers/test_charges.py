@@ -12,7 +12,7 @@ from gpu_proxy._executor import lib
 from gpu_proxy import handlers
 from gpu_proxy.handlers.arrays import array_create, mipmapped_array_create
 from gpu_proxy.handlers.generic import drop
-from gpu_proxy.handlers.graph_memory import graph_exec_destroy, graph_launch
+from gpu_proxy.handlers.graph_executables import graph_exec_destroy, graph_launch
 from gpu_proxy.handlers.green_contexts import green_ctx_create
 from gpu_proxy.request import CallError
 from idm.api.table import load
