@@ -40,6 +40,7 @@ EXECUTOR_FUNCTIONS = (
     ("cuStreamWaitValue32", 11070),
     ("cuStreamQuery", 2000),
     ("cuStreamIsCapturing", 10000),
+    ("cuStreamDestroy", 4000),
 )
 
 RawFunction = Callable[..., int]

@@ -48,6 +48,7 @@ int vx_install(struct vx *x, uint64_t handle, unsigned kind, uint64_t object, ui
                uint64_t parent);
 void vx_set_object_limit(struct vx *x, uint32_t limit);
 int vx_is_full(struct vx *x);
+int vx_keep_stream(struct vx *x, uint64_t handle);
 int vx_keep_event(struct vx *x, uint64_t event);
 void vx_context_ended(struct vx *x);
 int vx_lookup(struct vx *x, uint64_t handle, unsigned kind, uint64_t *object);

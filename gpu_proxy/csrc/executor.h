@@ -67,7 +67,7 @@ struct vx_pending {
     uint16_t slot;
     uint32_t sequence, bytes, chunk, event_count;
     uint64_t context;           /* driver object */
-    uint64_t callback;
+    uint64_t callback;          /* or the stream that ends: driver object */
     void **events;              /* event_count of them, or &one */
     void *one;
 };
@@ -105,7 +105,7 @@ struct vx_late_error {
 struct vx_driver {
     vx_function ctx_set_current, event_create, event_record, event_query, event_destroy, stream_create,
         memcpy_htod_async, memcpy_dtoh_async, memcpy_async, launch_kernel_ex, stream_wait_value32,
-        stream_query, stream_is_capturing;
+        stream_query, stream_is_capturing, stream_destroy;
 };
 
 struct vx {
@@ -271,6 +271,8 @@ int vx_wait_context(struct vx *x, uint64_t context_handle, uint32_t slot, uint32
 int vx_wait_event(struct vx *x, uint64_t event, uint32_t slot, uint32_t sequence);
 /* 1: a call waits for this event, which is destroyed after it instead of now. */
 int vx_keep_event(struct vx *x, uint64_t event);
+/* 1: the stream has work, and is destroyed after it instead of now. */
+int vx_keep_stream(struct vx *x, uint64_t handle);
 int vx_release_chunk_after(struct vx *x, uint64_t stream, uint32_t chunk);
 int vx_callback(struct vx *x, uint64_t stream, uint64_t callback);
 void vx_callback_wait(struct vx *x, uint32_t slot, uint32_t sequence);

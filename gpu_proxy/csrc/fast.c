@@ -178,13 +178,15 @@ static int keep_objects(struct vx *x, const struct arguments *arguments, int sta
     return result;
 }
 
-/* Whether the call destroys an event that another call still waits for. */
-static int keeps_event(struct vx *x, const struct arguments *arguments)
+/* Whether the call destroys an event that another call still waits for, or a stream that has work. */
+static int ends_later(struct vx *x, const struct arguments *arguments)
 {
     const struct idm_param *param = x->call->params;
 
-    return x->call->param_count == 1 && param->kind == KIND_EVENT && param->flags & IDM_DROPS &&
-           vx_keep_event(x, arguments->value[0]);
+    if (x->call->param_count != 1 || !(param->flags & IDM_DROPS))
+        return 0;
+    return (param->kind == KIND_EVENT && vx_keep_event(x, arguments->value[0])) ||
+           (param->kind == KIND_STREAM && vx_keep_stream(x, idm_words(&x->request.record)[0]));
 }
 
 static int call_driver(struct vx *x, struct arguments *arguments)
@@ -193,7 +195,7 @@ static int call_driver(struct vx *x, struct arguments *arguments)
     vx_function function = x->functions[x->call->number];
 
     /* Every argument of these rows is an integer or a pointer, so extra ones do no harm on x86-64. */
-    int status = keeps_event(x, arguments) ? VX_SUCCESS
+    int status = ends_later(x, arguments) ? VX_SUCCESS
                : function(v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8], v[9], v[10], v[11]);
     int kept = keep_objects(x, arguments, status);
     if (kept == -EPROTO) {

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * What the executor waits for: an event is recorded in order, and polled until it has happened. Then a
- * slot is answered, a staging chunk freed, or a host function announced to the application.
+ * slot is answered, a staging chunk freed, a host function announced to the application, or a stream that it
+ * has destroyed given back to the driver: until then, waits for the context must include it.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "executor.h"
 
-enum vx_pending_kind { PENDING_ANSWER, PENDING_CHUNK, PENDING_CALLBACK, PENDING_EVENT };
+enum vx_pending_kind { PENDING_ANSWER, PENDING_CHUNK, PENDING_CALLBACK, PENDING_EVENT, PENDING_STREAM };
 
 enum { KIND_STREAM = 2, WAIT_VALUE_GEQ = 0 };
 
@@ -104,6 +105,17 @@ int vx_keep_event(struct vx *x, uint64_t event)
     return 0;
 }
 
+int vx_keep_stream(struct vx *x, uint64_t handle)
+{
+    struct vx_pending pending = {.kind = PENDING_STREAM};
+    uint64_t context = 0;
+
+    if (vx_lookup_in(x, handle, KIND_STREAM, &pending.callback, &context) || vx_set_context(x, context))
+        return 0;
+    return !vx_is_capturing(x, pending.callback) && x->driver.stream_query(pending.callback) == VX_NOT_READY &&
+           wait_for(x, pending.callback, &pending) == VX_SUCCESS;
+}
+
 int vx_release_chunk_after(struct vx *x, uint64_t stream, uint32_t chunk)
 {
     struct vx_pending pending = {.kind = PENDING_CHUNK, .chunk = chunk};
@@ -136,12 +148,15 @@ static uint32_t context_streams(struct vx *x, uint64_t handle, uint64_t *streams
     for (uint32_t i = 0; i < x->thread_stream_count && list.count < limit; i++)
         if (x->thread_streams[i].context == x->current)
             streams[list.count++] = (uint64_t)(uintptr_t)x->thread_streams[i].stream;
+    for (uint32_t i = 0; i < x->pending_count && list.count < limit; i++)
+        if (x->pending[i].kind == PENDING_STREAM && x->pending[i].context == x->current)
+            streams[list.count++] = x->pending[i].callback;
     return list.count;
 }
 
 int vx_wait_context(struct vx *x, uint64_t handle, uint32_t slot, uint32_t sequence, int beside_captures)
 {
-    uint32_t limit = x->object_count + x->thread_stream_count + 1;
+    uint32_t limit = x->object_count + x->thread_stream_count + x->pending_count + 1;
     uint64_t *streams = calloc(limit, sizeof *streams);
     struct vx_pending pending = {.kind = PENDING_ANSWER, .slot = (uint16_t)slot, .sequence = sequence,
                                  .context = x->current, .events = calloc(limit, sizeof(void *))};
@@ -214,6 +229,13 @@ static void note_wait(struct vx *x, const struct vx_pending *pending)
     }
 }
 
+/* The application has destroyed it already. An orphan went with its context. */
+static void end_stream(struct vx *x, const struct vx_pending *pending)
+{
+    if (!pending->orphan)
+        x->driver.stream_destroy(pending->callback);
+}
+
 static void finish(struct vx *x, struct vx_pending *pending, int status)
 {
     /* The end of one context is no error of the session's others. */
@@ -226,6 +248,8 @@ static void finish(struct vx *x, struct vx_pending *pending, int status)
         vx_release_chunk(x, pending->chunk);
     else if (pending->kind == PENDING_CALLBACK)
         vx_announce(x, pending->callback, status);
+    else if (pending->kind == PENDING_STREAM)
+        end_stream(x, pending);
     else
         vx_answer(x, pending->slot, pending->sequence, 0, status, NULL,
                   status == VX_SUCCESS ? pending->bytes : 0);

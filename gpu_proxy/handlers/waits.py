@@ -59,6 +59,15 @@ def event_destroy(worker: Worker, request: Request) -> dict[str, bytes] | Later 
     return forward(worker, request)
 
 
+@handles("cuStreamDestroy", "cuStreamDestroy_v2")
+def stream_destroy(worker: Worker, request: Request) -> dict[str, bytes] | Later | None:
+    """A stream that has work goes after it: until then the context's waits include it."""
+    if lib.vx_keep_stream(worker.vx, request["stream"]):
+        drop(worker, request["stream"])
+        return None
+    return forward(worker, request)
+
+
 @handles("cuCtxSynchronize")
 def ctx_synchronize(worker: Worker, request: Request) -> Pending:
     """Answered when everything in the context so far has happened."""

@@ -71,6 +71,37 @@ check(lib.cuCtxSynchronize())
     )
 
 
+def test_a_wait_for_the_context_includes_streams_that_are_destroyed(proxy):
+    proxy.run(
+        """
+import threading
+from cu import *
+context = start()
+flag, result, opener = alloc(64), alloc(64), stream()
+check(lib.cuMemsetD32_v2(flag, 0, 16))
+check(lib.cuMemsetD32_v2(result, 0, 16))
+check(lib.cuCtxSynchronize())
+for i in range(100):
+    gone = stream()
+    check(lib.cuStreamWaitValue32_v2(gone, flag, 1, 0))
+    check(lib.cuMemsetD32Async(result, 1, 1, gone))
+    check(lib.cuStreamDestroy_v2(gone))
+    assert lib.cuStreamQuery(gone) == INVALID_HANDLE
+seen = []
+def wait():
+    check(lib.cuCtxSetCurrent(context))
+    check(lib.cuCtxSynchronize())
+    seen.append(read_u32(result))
+waiter = threading.Thread(target=wait)
+waiter.start()
+waiter.join(0.5)
+check(lib.cuStreamWriteValue32_v2(opener, flag, 1, 0))
+waiter.join(60)
+assert seen == [1], seen
+"""
+    )
+
+
 def test_a_forked_child_gets_errors_and_the_parent_goes_on(proxy):
     proxy.run(
         """
