@@ -57,15 +57,22 @@ class Source:
         if self._room > WINDOW:
             raise ChannelError(f"stream {self._number} has room for {self._room} bytes")
         self._follow()
+        self._drain()
 
-    def finish(self) -> None:
-        """Send what is in the pipe, and no more: its writer has ended, others may hold it open."""
+    def finish(self, most: int | None = None) -> None:
+        """Send what is there now, and no more: its writer has ended, others may hold it open.
+
+        `most` is for a terminal, which does not say how much is there: until nothing is.
+        """
         if self.ended:
             return
-        waiting = array.array("i", [0])
-        fcntl.ioctl(self._fd, termios.FIONREAD, waiting)
-        self._left = waiting[0]
+        if most is None:
+            waiting = array.array("i", [0])
+            fcntl.ioctl(self._fd, termios.FIONREAD, waiting)
+            most = waiting[0]
+        self._left = most
         self._check_end()
+        self._drain()
 
     def close(self) -> None:
         """Stop reading, and say no more."""
@@ -81,11 +88,18 @@ class Source:
             events = selectors.EVENT_READ if self._room else 0
             follow(self._selector, self._fd, events, self._readable)
 
+    def _drain(self) -> None:
+        """Finish as far as there is room: no event may come that would say that nothing is left."""
+        while self._left is not None and self._room and not self.ended:
+            self._readable()
+
     def _readable(self) -> None:
         count = min(CHUNK, self._room, CHUNK if self._left is None else self._left)
         try:
             data = os.read(self._fd, count)
         except BlockingIOError:
+            if self._left is not None:
+                self._end()
             return
         except OSError as error:
             if error.errno != errno.EIO:  # a terminal says so when all have left it

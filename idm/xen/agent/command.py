@@ -16,6 +16,9 @@ from idm.xen.exec_messages import STDERR, STDIN, STDOUT, Request
 from idm.xen.stream import Message
 
 PIPE_WRITE_MAX = 64 << 10  # the descriptors are our own: a write to them never blocks
+# More than the kernel keeps of a terminal's output. Nothing is added to it: the terminal has been
+# hung up, although those who ignore that may hold it open.
+TERMINAL_MAX = 128 << 10
 Send = Callable[[int, int, bytes], None]
 
 
@@ -97,9 +100,8 @@ class Command:
         _, self._status = os.waitpid(self._pid, 0)
         follow(self._selector, self._pidfd, 0, self._exited)
         os.close(self._pidfd)
-        if self._terminal < 0:  # a terminal hangs up by itself
-            for source in self._sources.values():
-                source.finish()
+        for source in self._sources.values():
+            source.finish(TERMINAL_MAX if self._terminal >= 0 else None)
         self._check_end()
 
     def _check_end(self) -> None:

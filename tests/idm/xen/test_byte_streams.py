@@ -136,9 +136,13 @@ def test_a_reader_that_closes_stops_the_source(line: Line) -> None:
 
 
 def test_a_finished_source_sends_what_is_in_its_pipe_and_no_more(line: Line) -> None:
+    line.source._room = 0
     line.write(b"y" * (CHUNK + 100))
     line.source.finish()
     line.write(b"too late")
+    for room in (1, CHUNK, CHUNK):
+        assert not line.source.ended
+        line.source.credit(struct.pack("<I", room))
     line.wire.until(lambda: line.source.ended)
     line.wire.until(lambda: line.sink.closed)
     assert line.read() == b"y" * (CHUNK + 100)

@@ -214,9 +214,14 @@ def test_a_terminal_has_keys_and_sizes(run: Callable[..., Runner]) -> None:
 
 
 def test_a_terminal_hangs_up_when_its_command_ends(run: Callable[..., Runner]) -> None:
-    one = run("sh", "-c", "sh -c \"trap '' HUP; sleep 1000\" & echo $!; exit 2", terminal=(24, 80))
+    """Who ignores that goes on, and holds the terminal open."""
+    script = "trap '' HUP; sleep 1000 & echo $!; head -c 100000 /dev/zero; exit 2"
+    one = run("sh", "-c", script, terminal=(24, 80))
     assert one.end() == Outcome(code=2)
-    os.kill(int(one.got[STDOUT]), signal.SIGKILL)
+    number, _, rest = bytes(one.got[STDOUT]).partition(b"\r\n")
+    assert rest == bytes(100_000)
+    assert is_running(int(number))
+    os.kill(int(number), signal.SIGKILL)
 
 
 @pytest.mark.parametrize(
