@@ -27,11 +27,12 @@ def require_libraries(tree: Path) -> None:
     """Raise an error that names what is missing, and for whom."""
     files = list(elf_files(tree))
     present = {path.name for path in tree.rglob("*.so*")}
-    missing, current = [], "?"
-    for line in run([tool("readelf"), "-d", *files]).splitlines():
+    missing, current = set(), ""
+    # Of one file alone readelf would not say the name: the last one is there twice.
+    for line in run([tool("readelf"), "-d", *files, *files[-1:]]).splitlines():
         if named := FILE.match(line):
             current = named[1]
         elif (needed := NEEDED.search(line)) and needed[1] not in present:
-            missing.append(f"{Path(current).relative_to(tree)} needs {needed[1]}")
+            missing.add(f"{Path(current).relative_to(tree)} needs {needed[1]}")
     if missing:
-        raise GuestError("libraries are missing in the image:\n" + "\n".join(missing))
+        raise GuestError("libraries are missing in the image:\n" + "\n".join(sorted(missing)))

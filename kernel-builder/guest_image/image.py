@@ -6,11 +6,11 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from guest_image.lock import Package
-from guest_image.own_parts import add_own_parts, modes, own_key
+from guest_image.own_parts import add_own_parts, own_key
 from guest_image.places import EPOCH, GuestError, Places, digest, run, sha256_of, step, tool
 from guest_image.tree import build_tree, tree_key
 
@@ -39,14 +39,22 @@ def build_image(
         tree = Path(name) / "tree"
         shutil.copytree(base, tree, symlinks=True)
         add_own_parts(tree, driver)
-        modes([tree, *tree.rglob("*")])
         make_image(tree, Path(name) / "image")
         (Path(name) / "image").rename(kept)
     return kept
 
 
+def normalize(paths: Iterable[Path]) -> None:
+    """The same modes and times whatever the umask and the age of the machine's files."""
+    for path in paths:
+        if not path.is_symlink():
+            path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
+        os.utime(path, (EPOCH, EPOCH), follow_symlinks=False)
+
+
 def make_image(tree: Path, image: Path) -> None:
-    """Everything belongs to root, has the same time, and no attribute of the machine's files."""
+    """Everything belongs to root, and no attribute of the machine's files gets in."""
+    normalize([tree, *tree.rglob("*")])
     fixed = ("--all-root", f"-T{EPOCH}", f"-U{UUID}", "-x-1", "--quiet")
     run([tool("mkfs.erofs"), *fixed, *COMPRESSION, image, tree])
     size = os.path.getsize(image)

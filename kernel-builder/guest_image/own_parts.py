@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 
 from guest_image.places import HERE, ROOT, GuestError, digest, digest_of_files, run, sha256_of, tool
@@ -117,10 +116,3 @@ def make_links_and_folders(tree: Path) -> None:
     }
     for name, target in links.items():
         (tree / name).symlink_to(target)
-
-
-def modes(paths: Iterable[Path]) -> None:
-    """The same modes whatever the umask of who checked the files out."""
-    for path in paths:
-        if not path.is_symlink():
-            path.chmod(0o755 if path.is_dir() or os.access(path, os.X_OK) else 0o644)

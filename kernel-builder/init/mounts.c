@@ -60,12 +60,22 @@ static const struct {
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
+/* The kernel has mounted /dev, and an initial RAM disk may have mounted more. */
+static bool is_mounted(const char *where)
+{
+    char above[64];
+    struct stat here, there;
+    snprintf(above, sizeof above, "%s/..", where);
+    return !stat(where, &here) && !stat(above, &there) && here.st_dev != there.st_dev;
+}
+
 static void mount_one(size_t i)
 {
-    mkdir(MOUNTS[i].where, 0755); /* those below another mount are not in the image */
-    if (mount(MOUNTS[i].what, MOUNTS[i].where, MOUNTS[i].type, MOUNTS[i].flags, MOUNTS[i].options) &&
-        errno != EBUSY) /* the kernel has mounted /dev */
-        complain("mount %s", MOUNTS[i].where);
+    const char *where = MOUNTS[i].where;
+    mkdir(where, 0755); /* those below another mount are not in the image */
+    if (!is_mounted(where) &&
+        mount(MOUNTS[i].what, where, MOUNTS[i].type, MOUNTS[i].flags, MOUNTS[i].options))
+        complain("mount %s", where);
 }
 
 static void make_folder(size_t i)
