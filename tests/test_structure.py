@@ -17,6 +17,7 @@ ALLOWED = {
     "idm": {"idm"},
     "libvgpu": {"libvgpu", "idm"},
     "gpu_proxy": {"gpu_proxy", "idm"},
+    "kernel-builder": set(),
 }
 EXCEPTIONS = {("gpu_proxy/cli/", "libvgpu")}
 LINES_MAX = 500

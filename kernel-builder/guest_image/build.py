@@ -14,7 +14,7 @@ from guest_image.lock import KERNEL, Package
 from guest_image.manifest import manifest
 from guest_image.own_parts import build_driver
 from guest_image.packages import choose, fetch
-from guest_image.places import Places, require_tools, say
+from guest_image.places import Places, alone, require_tools, say
 from guest_image.pod_config import configurations
 
 # How many earlier results stay, so that changing back costs nothing.
@@ -24,13 +24,14 @@ KEPT = {"kernel-*": 3, "tree-*": 1, "root-*.erofs": 2}
 def build(places: Places, *, strict: bool, folder: str, kernel: bool = True) -> dict[str, Path]:
     """Make everything; the files by their names."""
     require_tools()
-    packages, changed = choose(places, strict)
-    files = make(places, packages, kernel)
-    texts = configurations(folder)
-    texts["manifest.json"] = manifest(places, packages, changed, files)
-    news = [name for name, path in files.items() if copy_if_changed(path, places.out / name)]
-    news += [name for name, text in texts.items() if write_if_changed(places.out / name, text)]
-    forget(places.cache)
+    with alone(places):
+        packages, changed = choose(places, strict)
+        files = make(places, packages, kernel)
+        texts = configurations(folder)
+        texts["manifest.json"] = manifest(places, packages, changed, files)
+        news = [name for name, path in files.items() if copy_if_changed(path, places.out / name)]
+        news += [name for name, text in texts.items() if write_if_changed(places.out / name, text)]
+        forget(places.cache)
     report(places.out, news)
     return {name: places.out / name for name in [*files, *texts]}
 

@@ -9,18 +9,22 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 from guest_image import kernel_config
 from guest_image.lock import Package
-from guest_image.places import ENVIRONMENT, EPOCH, Places, digest, run, sha256_of, step, tool
+from guest_image.places import ENVIRONMENT, EPOCH, Places, digest, run, step, tool
 
 OUTPUTS = ("vmlinux", "bzImage", "kernel.config")
+# Both forms: Xen unpacks a bzImage slowly under emulation, and some loaders want one.
+TARGETS = ("bzImage", "vmlinux")
+STRIPPED = ("--strip-all",)
 JOBS = os.cpu_count() or 1
 NICENESS = 10
 BANNER = {
-    "KBUILD_BUILD_TIMESTAMP": f"@{EPOCH}",
+    "KBUILD_BUILD_TIMESTAMP": time.strftime("%Y-%m-%d", time.gmtime(EPOCH)),
     "KBUILD_BUILD_USER": "vgpu",
     "KBUILD_BUILD_HOST": "vgpu",
     "KBUILD_BUILD_VERSION": "1",
@@ -41,11 +45,10 @@ def tools_of_kernel() -> dict[str, str]:
 
 
 def kernel_key(source: Package, places: Places) -> str:
-    """One name for all that the kernel is made from."""
-    recipe = Path(__file__).read_text()
-    versions = tools_of_kernel().values()
-    environment = ENVIRONMENT.items()
-    return digest(source.sha256, sha256_of(places.fragment), recipe, *versions, *environment)
+    """One name for all that decides the kernel's bytes; comments of the fragment do not."""
+    asked = sorted(kernel_config.read_fragment(places.fragment).items())
+    fixed = (*BANNER.items(), *ENVIRONMENT.items(), *TARGETS, *STRIPPED)
+    return digest(source.sha256, *asked, *tools_of_kernel().values(), *fixed)
 
 
 def build_kernel(source: Package, fetch: Callable[[], None], places: Places, key: str) -> Path:
@@ -54,7 +57,6 @@ def build_kernel(source: Package, fetch: Callable[[], None], places: Places, key
     if kept.exists():
         return kept
     fetch()
-    places.work.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=places.work, prefix="kernel-") as name:
         work = Path(name)
         with step("kernel's source"):
@@ -88,14 +90,14 @@ def configure(tree: Path, objects: Path, fragment: Path) -> Path:
 
 
 def compile_kernel(tree: Path, objects: Path) -> None:
-    """Both forms: Xen unpacks a bzImage slowly under emulation, and some loaders want one."""
-    _make(tree, objects, f"-j{JOBS}", "bzImage", "vmlinux")
+    """Everything; the machine's other work comes first."""
+    _make(tree, objects, f"-j{JOBS}", *TARGETS)
 
 
 def collect(objects: Path, kept: Path) -> None:
     """What the pod domain boots, and how it was configured."""
     kept.mkdir()
-    run([tool("strip"), "-o", kept / "vmlinux", objects / "vmlinux"])
+    run([tool("strip"), *STRIPPED, "-o", kept / "vmlinux", objects / "vmlinux"])
     shutil.copyfile(objects / "arch/x86/boot/bzImage", kept / "bzImage")
     shutil.copyfile(objects / ".config", kept / "kernel.config")
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -60,7 +61,7 @@ class GuestError(RuntimeError):
 
 @dataclass(frozen=True)
 class Places:
-    """The folders of one build; a second one of the same inputs has others."""
+    """The folders of one build."""
 
     out: Path = OUT
     cache: Path = OUT / "cache"
@@ -140,15 +141,18 @@ def digest_of_files(files: Iterable[Path], base: Path) -> str:
     return digest(*(f"{file.relative_to(base)} {sha256_of(file)}" for file in sorted(files)))
 
 
-def is_fresh(target: Path, key: str) -> bool:
-    """Whether the target was made from what has this digest."""
-    stamp = target.with_name(target.name + ".stamp")
-    return target.exists() and stamp.exists() and stamp.read_text() == key
-
-
-def mark_fresh(target: Path, key: str) -> None:
-    """Remember what the target was made from."""
-    target.with_name(target.name + ".stamp").write_text(key)
+@contextmanager
+def alone(places: Places) -> Iterator[None]:
+    """One build at a time in these folders, and nothing left there of one that was killed."""
+    places.cache.mkdir(parents=True, exist_ok=True)
+    with (places.cache / "lock").open("w") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise GuestError(f"another build is at work in {places.cache}") from None
+        shutil.rmtree(places.work, ignore_errors=True)
+        places.work.mkdir()
+        yield
 
 
 def say(text: str) -> None:

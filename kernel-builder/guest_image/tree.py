@@ -47,7 +47,6 @@ def build_tree(packages: list[Package], fetch: Callable[[], None], places: Place
     if kept.exists():
         return kept
     fetch()
-    places.work.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory(dir=places.work, prefix="tree-") as name,
         step("Debian's files"),
