@@ -314,7 +314,7 @@ static void operations(CUstreamBatchMemOpParams ops[3], uint32_t value)
 }
 
 /* Write, wait for an answer, take it back: what a launch says first must be answered once. */
-static void answer(uint32_t expected)
+static void let_go_on(uint32_t expected)
 {
     for (int i = 0; !words[0]; i++) {
         CHECK(i < 30000);
@@ -346,12 +346,12 @@ static void memory_operations(void)
     CHECK(found.count == 3 && found.paramArray[0].writeValue.value == 8);
     OK(cuGraphLaunch(exec, stream));
     OK(cuGraphLaunch(exec, stream));
-    answer(7);
-    answer(7);
+    let_go_on(7);
+    let_go_on(7);
     OK(cuStreamSynchronize(stream));
     OK(cuGraphExecBatchMemOpNodeSetParams(exec, node, &params));
     OK(cuGraphLaunch(exec, stream));
-    answer(8);
+    let_go_on(8);
     OK(cuStreamSynchronize(stream));
     CHECK(words[0] == 0 && words[1] == 0);
     params.count = 2;
